@@ -1,0 +1,3 @@
+from __future__ import annotations
+
+__version__ = "1.0.0"

@@ -1,0 +1,189 @@
+"""The two policies CloudFront knows: how they are written, and how a custom one is read.
+
+A policy is signed byte for byte, so each has exactly one written form here. Source:
+https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-content-creating-signed-url-canned-policy.html
+and .../private-content-creating-signed-url-custom-policy.html ("CUSTOM" below).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+from dataclasses import dataclass
+
+from cfgate_middleware.errors import ConfigError, shown
+
+# The guide's limit is given in nanoseconds (9223372036854775807, the year 2262); policies count seconds.
+MAX_EPOCH = 9223372036
+
+# What can stand in a JSON string and in a request target as it is; '"' and '\' would rewrite the policy.
+_RESOURCE = re.compile(r"[!$-;=?-\[\]^_`a-z{|}~%&'()*+,:@]+")
+
+
+def canned_policy(resource: str, end: int) -> bytes:
+    """Write the canned policy CloudFront rebuilds from the URL; ``resource`` must already be checked."""
+    return (
+        f'{{"Statement":[{{"Resource":"{resource}","Condition":{{"DateLessThan":{{"AWS:EpochTime":{end}}}}}}}]}}'
+    ).encode("ascii")
+
+
+@dataclass(frozen=True, slots=True)
+class CannedPolicy:
+    """One URL until one moment.
+
+    Args:
+        resource: the whole viewer URL, spelled as it is sent, without CloudFront's own parameters. No ``*``: the
+            bytes of a canned policy are also a valid custom policy, in which ``*`` would be a wildcard.
+        end: epoch seconds; access ends at this moment.
+
+    Raises:
+        ConfigError: if a field is out of range or could rewrite the policy.
+    """
+
+    resource: str
+    end: int
+
+    def __post_init__(self) -> None:
+        _check_resource(self.resource)
+        if "*" in self.resource:
+            raise ConfigError(f"resource {shown(self.resource)}: a canned policy has no wildcards; spell '*' as %2A")
+        _check_epoch("end", self.end)
+
+    def to_bytes(self) -> bytes:
+        """Return the exact bytes that are signed."""
+        return canned_policy(self.resource, self.end)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomPolicy:
+    """A resource with wildcards, an end, and optionally a start and a viewer address.
+
+    Args:
+        resource: URL in which ``*`` stands for any characters and ``?`` for one.
+        end: epoch seconds; access ends at this moment.
+        start: epoch seconds; access is refused at and before this moment (CUSTOM, ``DateGreaterThan``).
+        ip_address: IPv4 address or CIDR; written as a CIDR. CloudFront policies have no IPv6.
+
+    Raises:
+        ConfigError: if a field is out of range or could rewrite the policy.
+    """
+
+    resource: str
+    end: int
+    start: int | None = None
+    ip_address: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_resource(self.resource)
+        _check_epoch("end", self.end)
+        if self.start is not None:
+            _check_epoch("start", self.start)
+        if self.ip_address is not None:
+            object.__setattr__(self, "ip_address", ipv4_network(self.ip_address))
+
+    def to_bytes(self) -> bytes:
+        """Return the exact bytes that are signed; conditions stand in botocore's order."""
+        address = "" if self.ip_address is None else f',"IpAddress":{{"AWS:SourceIp":"{self.ip_address}"}}'
+        start = "" if self.start is None else f',"DateGreaterThan":{{"AWS:EpochTime":{self.start}}}'
+        return (
+            f'{{"Statement":[{{"Resource":"{self.resource}","Condition":'
+            f'{{"DateLessThan":{{"AWS:EpochTime":{self.end}}}{address}{start}}}}}]}}'
+        ).encode("ascii")
+
+    @classmethod
+    def parse(cls, data: bytes) -> CustomPolicy:
+        """Read a policy as CloudFront is documented to: free in white space and order, strict in all else.
+
+        A policy without ``Resource`` covers everything (CUSTOM), which is what ``"*"`` says too.
+
+        Raises:
+            ValueError: if ``data`` is no such policy.
+        """
+        try:
+            document = json.loads(
+                data.decode("utf-8"), object_pairs_hook=_no_duplicates, parse_constant=_no_constants
+            )
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
+        (statement,) = _members(document, "the policy", {"Statement"}, {"Statement"})
+        if not isinstance(statement, list) or len(statement) != 1:
+            raise ValueError("Statement must be an array of exactly one statement")
+        condition, resource = _members(statement[0], "the statement", {"Condition", "Resource"}, {"Condition"})
+        if resource is not None and not isinstance(resource, str):
+            raise ValueError("Resource must be a string")
+        start, end, address = _members(
+            condition, "Condition", {"DateGreaterThan", "DateLessThan", "IpAddress"}, {"DateLessThan"}
+        )
+        return cls(
+            resource="*" if resource is None else resource,
+            end=_epoch(end, "DateLessThan"),
+            start=None if start is None else _epoch(start, "DateGreaterThan"),
+            ip_address=None if address is None else _source_ip(address),
+        )
+
+
+def ipv4_network(value: object) -> str:
+    """Return an IPv4 address or CIDR as the CIDR that is signed (``/32`` for a single address).
+
+    Raises:
+        ConfigError: for anything else, IPv6 included: CloudFront policies have none (CUSTOM, ``IpAddress``).
+    """
+    try:
+        if isinstance(value, str):
+            return str(ipaddress.IPv4Network(value, strict=False))
+    except ValueError:
+        pass
+    raise ConfigError(
+        f"ip_address={shown(value)}: expected an IPv4 address or CIDR as str, such as '203.0.113.7' or "
+        "'203.0.113.0/24'; CloudFront policies have no IPv6"
+    )
+
+
+def _check_resource(resource: object) -> None:
+    if not isinstance(resource, str) or not _RESOURCE.fullmatch(resource):
+        raise ConfigError(
+            f"resource {shown(resource)}: expected a URL in printable ASCII without space, '\"', '\\', '<', '>' or "
+            "'#'; percent-encode everything else first"
+        )
+
+
+def _check_epoch(name: str, value: object) -> None:
+    if type(value) is not int or not 0 <= value <= MAX_EPOCH:
+        raise ConfigError(f"{name}={shown(value)}: expected whole epoch seconds from 0 to {MAX_EPOCH}")
+
+
+def _no_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a name stands twice in one object")
+    return members
+
+
+def _no_constants(name: str) -> object:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _members(value: object, what: str, known: set[str], required: set[str]) -> tuple[object, ...]:
+    """Return the members of ``value`` named ``known``, in alphabetical order, None where one is absent."""
+    if not isinstance(value, dict):
+        raise ValueError(f"{what} must be an object")
+    if not required <= value.keys() <= known:
+        raise ValueError(f"{what} must have {sorted(required)} and nothing but {sorted(known)}")
+    if None in value.values():
+        raise ValueError(f"{what} holds a null")
+    return tuple(value.get(name) for name in sorted(known))
+
+
+def _epoch(value: object, what: str) -> int:
+    (seconds,) = _members(value, what, {"AWS:EpochTime"}, {"AWS:EpochTime"})
+    if type(seconds) is not int:
+        raise ValueError(f"{what} must be whole epoch seconds")
+    return seconds
+
+
+def _source_ip(value: object) -> str:
+    (address,) = _members(value, "IpAddress", {"AWS:SourceIp"}, {"AWS:SourceIp"})
+    if not isinstance(address, str):
+        raise ValueError("AWS:SourceIp must be a string")
+    return address
