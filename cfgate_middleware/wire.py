@@ -152,7 +152,7 @@ def parse_base_url(text: str) -> str:
         raise ValueError(f"not a URL ({error})") from None
     if parts.scheme not in ("http", "https"):
         raise ValueError(f"scheme {parts.scheme!r} is refused: expected https (or http)")
-    if host.endswith(".amazonaws.com"):
+    if host.endswith((".amazonaws.com", ".amazonaws.com.cn")):
         raise ValueError("an S3 or AWS host cannot check CloudFront signatures: expected the distribution's own domain")
     if not (_HOST_LABELS.fullmatch(host) or _is_ipv6(host)) or parts.netloc.endswith(":"):
         raise ValueError("expected a host name such as d111111abcdef8.cloudfront.net")
