@@ -5,6 +5,8 @@ Rule: a message names what was given, what was expected and how to fix it, and n
 
 from __future__ import annotations
 
+from types import TracebackType
+
 
 class CFGateError(Exception):
     """The root of everything this package raises on purpose."""
@@ -25,6 +27,29 @@ class ConfigError(CFGateError, ValueError):
             super().__init__(f"{len(problems)} problems:" + "".join(f"\n- {problem}" for problem in problems))
 
 
+class Problems(list[str]):
+    """Collects the problems of several checks, so that all are told at once.
+
+    Each ``with problems:`` block may fail with a ConfigError, whose problems are kept; ``raise_any`` raises them.
+    """
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        if not isinstance(error, ConfigError):
+            return False
+        self.extend(error.problems)
+        return True
+
+    def raise_any(self) -> None:
+        """Raise one ConfigError if anything was collected."""
+        if self:
+            raise ConfigError(*self)
+
+
 class AuthorizerError(CFGateError):
     """The authorizer returned something that is no verdict, or a grant that cannot be signed for this request."""
 
@@ -35,7 +60,10 @@ class SigningError(CFGateError):
 
 def shown(value: object) -> str:
     """Return ``value`` as an error may show it: its repr, cut short, and never a key pasted by mistake."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except Exception:  # such as the repr of an int of 5,000 digits
+        return kind_of(value)
     if "-----BEGIN" in text:
         return kind_of(value)
     return text if len(text) <= 120 else f"{text[:117]}..."
@@ -43,6 +71,8 @@ def shown(value: object) -> str:
 
 def kind_of(value: object) -> str:
     """Return kind and length of ``value`` and nothing else, for values that may be secret."""
+    if value is None:
+        return "None"
     name = type(value).__name__
     if isinstance(value, str):
         return f"a str of {len(value)} characters"

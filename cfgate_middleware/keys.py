@@ -123,7 +123,7 @@ class Signer:
         self.hash_algorithm = hash_algorithm or DEFAULT_HASH_ALGORITHM
         if self.hash_algorithm not in HASH_ALGORITHMS:
             raise ConfigError(f"hash_algorithm={shown(hash_algorithm)}: expected 'SHA256' or 'SHA1'")
-        self._key = private_key if not isinstance(private_key, str | bytes) else _load_private(private_key)
+        self._key: Any = private_key if not isinstance(private_key, str | bytes) else _load_private(private_key)
         row = _row(self._key, "private")
         problem = row.problem(self._key, key_pair_id.startswith("APKA"))
         if problem:
@@ -166,9 +166,8 @@ class Signer:
 
     def public_key_pem(self) -> str:
         """Return the public half as the SPKI PEM that is uploaded to CloudFront."""
-        return (
-            self._key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode("ascii")
-        )
+        pem: bytes = self._key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        return pem.decode("ascii")
 
     def __repr__(self) -> str:
         return f"<Signer {self.key_pair_id} {self.kind} {self.hash_algorithm}>"

@@ -30,14 +30,21 @@ _TO_CLOUDFRONT = bytes.maketrans(b"+=/", b"-_~")
 _FROM_CLOUDFRONT = bytes.maketrans(b"-_~", b"+=/")
 _CLOUDFRONT_BASE64 = re.compile(r"[A-Za-z0-9~-]+_{0,2}")
 
-SPELLED_PATH = re.compile(r"(?:/(?:[A-Za-z0-9._~-]|%[0-9A-F]{2})+)*/?")
-_UNCLEAN = re.compile(r"[\x00-\x1f\x7f-\x9f\\]|/\.{0,2}/|/\.{1,2}\Z|\A[^/]")
-_SCHEME_AND_HOST = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/\\]*")
-_HOST_LABELS = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+SPELLING = (
+    "spelled as it is signed: unreserved characters and '/', all else %XX in upper case, no dot or empty segments"
+)
+_SPELLED_PATH = re.compile(r"(?:/(?:[A-Za-z0-9._~-]|%[0-9A-F]{2})+)*/?")
+_UNCLEAN = re.compile(r"[\x00-\x1f\x7f-\x9f\\]|/\.{0,2}/|/\.{1,2}\Z|\A(?!/)")
+_SCHEME_AND_HOST = re.compile(r"\A[A-Za-z][A-Za-z0-9+.-]*://[^/\\]*")
+# A name that ends in a number is an IPv4 address to browsers: https://url.spec.whatwg.org/#ends-in-a-number-checker
+_HOST_NAME = re.compile(
+    r"(?!(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)\Z)"
+    r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+)
 
-# RFC 9110 section 5.6.2 (token) and section 5.5 (field values: no controls, latin-1 on the wire).
-_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-_FIELD_VALUE = re.compile(r"[\x21-\x7e\xa0-\xff](?:[\t\x20-\x7e\xa0-\xff]*[\x21-\x7e\xa0-\xff])?|")
+# RFC 9110 section 5 (tokens; latin-1 values), less what WSGI forbids: odd names and every control, tabs included.
+_FIELD_NAME = re.compile(r"[A-Za-z](?:[A-Za-z0-9_-]*[A-Za-z0-9])?")
+_FIELD_VALUE = re.compile(r"[\x21-\x7e\xa0-\xff](?:[\x20-\x7e\xa0-\xff]*[\x21-\x7e\xa0-\xff])?|")
 
 
 def is_reserved(name: str) -> bool:
@@ -54,7 +61,7 @@ def from_base64(text: str) -> bytes:
     """Read CloudFront's base64 strictly: exact alphabet, exact padding, no spare bits.
 
     Raises:
-        ValueError: if ``text`` is anything that :func:`to_base64` would not have written.
+        ValueError: if ``text`` is empty or anything that :func:`to_base64` would not have written.
     """
     if not _CLOUDFRONT_BASE64.fullmatch(text):
         raise ValueError("not in CloudFront's base64 alphabet")
@@ -64,8 +71,8 @@ def from_base64(text: str) -> bytes:
     return data
 
 
-def spell_path(path: str) -> str:
-    """Percent-encode a decoded path: unreserved characters and ``/`` stay, all else becomes ``%XX``."""
+def spell_path(path: str | bytes) -> str:
+    """Percent-encode a decoded path, text or bytes: unreserved characters and ``/`` stay, all else becomes ``%XX``."""
     return quote(path, safe="/")
 
 
@@ -99,18 +106,18 @@ def is_encodable(text: str) -> bool:
 def folds_into(path: str, prefix: str) -> bool:
     """Say whether some server or browser could normalise ``path`` to ``prefix`` or below it.
 
-    Servers differ on ``\\`` (separator or text) and on ``//`` (one separator or an empty segment), so every
-    reading counts: a path is suspect if any of them leads inside.
+    Servers differ on ``\\`` (separator or text) and on ``//`` (squeezed before or after ``..`` is resolved), so
+    every reading counts: a path is suspect if any of them leads inside.
     """
-    path = _SCHEME_AND_HOST.sub("", path, count=1) if "://" in path and path[:1] != "/" else path
     return any(
-        f"{_fold(reading, keep_empty)}/".startswith(f"{prefix}/")
-        for reading in {path, path.replace("\\", "/")}
-        for keep_empty in (False, True)
+        f"{folded}/".startswith(f"{prefix}/")
+        for text in {path, path.replace("\\", "/")}
+        for reading in (_SCHEME_AND_HOST.sub("", text),)
+        for folded in (_fold(reading), _fold(_fold(reading, keep_empty=True)))
     )
 
 
-def _fold(path: str, keep_empty: bool) -> str:
+def _fold(path: str, keep_empty: bool = False) -> str:
     segments: list[str] = []
     for segment in path.split("/")[path[:1] == "/" :]:
         if segment == "..":
@@ -154,26 +161,42 @@ def parse_base_url(text: str) -> str:
         raise ValueError(f"scheme {parts.scheme!r} is refused: expected https (or http)")
     if host.endswith((".amazonaws.com", ".amazonaws.com.cn")):
         raise ValueError("an S3 or AWS host cannot check CloudFront signatures: expected the distribution's own domain")
-    if not (_HOST_LABELS.fullmatch(host) or _is_ipv6(host)) or parts.netloc.endswith(":"):
+    shown_host = f"[{host}]" if ":" in host else host
+    # urlsplit overlooks what stands around the brackets of an IPv6 address, hence the second look.
+    if not _is_host(host) or not re.fullmatch(rf"{re.escape(shown_host)}(?::[0-9]+)?", parts.netloc.lower()):
         raise ValueError("expected a host name such as d111111abcdef8.cloudfront.net")
     if port == 0:
         raise ValueError("port 0 is no port")
     if not is_spelled_path(parts.path):
-        raise ValueError(
-            "the base path must be spelled as it is signed: unreserved characters and '/', "
-            "all else %XX in upper case, no dot or empty segments"
-        )
-    shown_host = f"[{host}]" if ":" in host else host
+        raise ValueError(f"the base path must be {SPELLING}")
     default = {"https": 443, "http": 80}[parts.scheme]
     shown_port = "" if port in (None, default) else f":{port}"
     return f"{parts.scheme}://{shown_host}{shown_port}{parts.path.rstrip('/')}"
 
 
-def _is_ipv6(host: str) -> bool:
+def parse_location(text: str) -> tuple[str, str, str]:
+    """Split a whole viewer URL, spelled as it is sent, into base URL, path and query; a bare host means ``/``.
+
+    Raises:
+        ValueError: saying what is wrong and how to fix it.
+    """
+    whole, _, query = text.partition("?")
+    if "://" not in whole:
+        whole = f"https://{whole}"
+    scheme, _, rest = whole.partition("://")
+    host, _, path = rest.partition("/")
+    base_url = parse_base_url(f"{scheme}://{host}")
+    if not is_spelled_path(f"/{path}"):
+        raise ValueError(f"the path must be {SPELLING}")
+    return base_url, f"/{path}", query
+
+
+def _is_host(host: str) -> bool:
+    """Say whether ``host`` is a name or an IP address that browsers neither rewrite nor refuse (a zone id)."""
     try:
-        return ipaddress.ip_address(host).version == 6
+        return str(ipaddress.ip_address(host)) == host and "%" not in host
     except ValueError:
-        return False
+        return _HOST_NAME.fullmatch(host) is not None
 
 
 def is_loopback(base_url: str) -> bool:
@@ -187,7 +210,7 @@ def is_loopback(base_url: str) -> bool:
 
 def is_spelled_path(path: str) -> bool:
     """Say whether ``path`` (or no path at all) is clean and spelled exactly as :func:`spell_path` spells it."""
-    if not SPELLED_PATH.fullmatch(path):
+    if not _SPELLED_PATH.fullmatch(path):
         return False
     try:
         decoded = unquote(path, errors="strict")
@@ -201,7 +224,7 @@ def header_problem(name: object, value: object) -> str | None:
 
     Source: RFC 9110 section 5, and the rules of WSGI for applications (PEP 3333, ``wsgiref.validate``).
     """
-    if not isinstance(name, str) or not _TOKEN.fullmatch(name) or name.lower() == "status":
+    if not isinstance(name, str) or not _FIELD_NAME.fullmatch(name) or name.lower() == "status":
         return "a header name must be a token such as X-Frame-Options"
     if not isinstance(value, str) or not _FIELD_VALUE.fullmatch(value):
         return f"the value of header {name} must be one line of latin-1 text without surrounding space"

@@ -1,0 +1,212 @@
+"""The decision: facts of a request in, an answer as data out.
+
+Strategy: two steps around the authorizer. ``admit`` reads everything a grant depends on into one immutable object,
+or answers at once; ``decide`` turns the verdict into a decision. Neither touches environ, clock, log or socket, and
+all that does not depend on the request is compiled at construction.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, NamedTuple
+from urllib.parse import unquote_to_bytes
+from wsgiref.types import WSGIApplication
+
+from cfgate_middleware import wire
+from cfgate_middleware.errors import AuthorizerError
+from cfgate_middleware.keys import SignerProtocol
+from cfgate_middleware.options import Settings, status_line
+from cfgate_middleware.signing import Signed, Target, TooLong, Unsignable, sign
+from cfgate_middleware.verdicts import PASS, Grant, Pass, judge
+
+Headers = list[tuple[str, str]]
+
+# Paths that are clean, ASCII and already spelled as they are signed: most of them, in one test.
+_PLAIN_PATH = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
+
+_ALLOW = ("Allow", "GET, HEAD, OPTIONS")
+_GRANT_HEADERS = (
+    ("Content-Type", "text/plain; charset=utf-8"),
+    ("Cache-Control", "private, no-store"),
+    ("Referrer-Policy", "no-referrer"),
+)
+
+
+class Facts(NamedTuple):
+    """All that a grant depends on, read before the authorizer runs."""
+
+    method: str
+    path: str  # of the request, percent-encoded
+    target: Target
+
+
+class Record(NamedTuple):
+    """What was decided, for logs and ``on_decision``; never a signature, signed URL or cookie value.
+
+    Attributes:
+        path: the request's path below the mount point, percent-encoded.
+        method: the request method.
+        status: the HTTP status sent, or None where another application answers.
+        reason: one of "granted", "refused", "passed", "answered", "unclean path", "unclean query", "method",
+            "options", "no object", "too long".
+        key_pair_id: of the key that signed, or None.
+        end: epoch seconds at which the grant ends, or None.
+    """
+
+    path: str
+    method: str
+    status: int | None
+    reason: str
+    key_pair_id: str | None = None
+    end: int | None = None
+
+
+class Decision(NamedTuple):
+    """An answer as data. With ``app``, that application (PASS: the wrapped one) answers and the rest is empty."""
+
+    record: Record
+    status: str
+    headers: Headers
+    body: bytes
+    app: WSGIApplication | Literal[Pass.PASS] | None = None
+
+
+class Gate:
+    """Compiled settings, a signer, and the name errors give the authorizer."""
+
+    def __init__(self, settings: Settings, signer: SignerProtocol, authorizer: str) -> None:
+        self._settings = settings
+        self._signer = signer
+        self._authorizer = authorizer
+        self._prefix = settings.prefix
+        self._below = f"{settings.prefix}/"
+        self._granted = status_line(settings.code)
+        self._headers = _merged(_GRANT_HEADERS, settings.headers)
+
+    def covers(self, path_info: str) -> bool:
+        """Say whether a request is the gate's business: below the prefix, or where some server might lead into it."""
+        if path_info.startswith(self._below) or path_info == self._prefix:
+            return True
+        return (
+            "//" in path_info or "/." in path_info or "\\" in path_info or path_info[:1] != "/"
+        ) and wire.folds_into(path_info, self._prefix)
+
+    def admit(self, method: str, path_info: str, query_string: str) -> Facts | Decision:
+        """Read the facts of a request that the gate covers, or refuse it before anyone is asked.
+
+        Args:
+            method: REQUEST_METHOD.
+            path_info: PATH_INFO as WSGI gives it: decoded bytes as latin-1 text (PEP 3333).
+            query_string: QUERY_STRING.
+        """
+        if _PLAIN_PATH.fullmatch(path_info):
+            path = spelled = path_info
+        else:
+            spelled = wire.spell_path(path_info.encode("latin-1", "backslashreplace"))
+            try:
+                path = path_info.encode("latin-1").decode("utf-8")
+            except UnicodeError:
+                return _refusal(method, spelled, 400, "unclean path")
+            if not wire.is_clean(path):
+                return _refusal(method, spelled, 400, "unclean path")
+        if method not in ("GET", "HEAD"):
+            if method == "OPTIONS":
+                record = Record(spelled, method, 204, "options")
+                return Decision(record, status_line(204), [_ALLOW, ("Cache-Control", "no-store")], b"")
+            return _refusal(method, spelled, 405, "method", _ALLOW)
+        resource = path[len(self._prefix) :]
+        resource_spelled = spelled[len(self._prefix) :]
+        if resource[-1:] in ("", "/"):
+            if self._settings.index is None:
+                return _refusal(method, spelled, 404, "no object")
+            index = self._settings.index if resource else f"/{self._settings.index}"
+            resource += index
+            resource_spelled += wire.spell_path(index)
+        query: tuple[tuple[str, str], ...] = ()
+        if self._settings.forward_query and query_string:
+            try:
+                query = _kept(query_string, self._settings.forward_query)
+            except ValueError:
+                return _refusal(method, spelled, 400, "unclean query")
+        return Facts(method, spelled, Target(self._settings.base_url, resource, resource_spelled, query))
+
+    def decide(self, facts: Facts, verdict: object, now: float) -> Decision:
+        """Turn the authorizer's verdict into a decision.
+
+        Args:
+            now: epoch seconds.
+
+        Raises:
+            AuthorizerError: if the verdict is none, or a grant that cannot be signed for this request.
+            SigningError: if the signer fails.
+        """
+        judged = judge(verdict, self._authorizer)
+        if isinstance(judged, Grant):
+            return self._grant(facts, judged, now)
+        if isinstance(judged, int):
+            return _refusal(facts.method, facts.path, judged, "refused")
+        reason = "passed" if judged is PASS else "answered"
+        return Decision(Record(facts.path, facts.method, None, reason), "", [], b"", judged)
+
+    def sign(self, target: Target, grant: Grant, now: float) -> Signed:
+        """Sign a grant as a request would have it signed; raises as :func:`signing.sign` does."""
+        return sign(self._signer, target, grant, expires=self._settings.expires, now=now)
+
+    def target(self, path: str) -> Target:
+        """Return the target for a decoded, clean path on the distribution."""
+        return Target(self._settings.base_url, path, wire.spell_path(path))
+
+    def _grant(self, facts: Facts, grant: Grant, now: float) -> Decision:
+        try:
+            signed = self.sign(facts.target, grant, now)
+            location = signed.to_url()
+        except Unsignable as error:
+            if isinstance(error, TooLong) and not (grant.path or grant.query):
+                return _refusal(facts.method, facts.path, 414, "too long")
+            raise AuthorizerError(f"authorizer {self._authorizer}: {error}; nothing was sent") from error
+        headers = [("Location", location), *self._headers]
+        if grant.headers:
+            headers = _merged(headers, grant.headers)
+        headers.append(("Content-Length", "0"))
+        record = Record(facts.path, facts.method, self._settings.code, "granted", self._signer.key_pair_id, signed.end)
+        return Decision(record, self._granted, headers, b"")
+
+
+def _refusal(method: str, path: str, code: int, reason: str, *headers: tuple[str, str]) -> Decision:
+    status = status_line(code)
+    body = f"{status}\n".encode("ascii")
+    fields = [
+        ("Content-Type", "text/plain; charset=utf-8"),
+        ("Content-Length", str(len(body))),
+        ("Cache-Control", "no-store"),
+        *headers,
+    ]
+    record = Record(path, wire.spell_value(method), code, reason)  # a method may hold what no log should
+    return Decision(record, status, fields, b"" if method == "HEAD" else body)
+
+
+def _merged(headers: Headers | tuple[tuple[str, str], ...], extra: tuple[tuple[str, str], ...]) -> Headers:
+    """Return ``headers`` with ``extra`` in place of those of the same names; cookies are added, not replaced."""
+    replaced = {name.lower() for name, _ in extra} - {"set-cookie"}
+    return [field for field in headers if field[0].lower() not in replaced] + list(extra)
+
+
+def _kept(query_string: str, names: frozenset[str]) -> tuple[tuple[str, str], ...]:
+    """Return the viewer's parameters of these names, decoded once; ``+`` is a space, as forms write it.
+
+    Raises:
+        ValueError: if one is given twice, or is no UTF-8 text.
+    """
+    kept: dict[str, str] = {}
+    for pair in query_string.split("&"):
+        raw_name, _, raw_value = pair.partition("=")
+        name = _decoded(raw_name, "replace")
+        if name in kept:
+            raise ValueError("given twice")
+        if name in names:
+            kept[name] = _decoded(raw_value, "strict")
+    return tuple(kept.items())
+
+
+def _decoded(text: str, errors: str) -> str:
+    return unquote_to_bytes(text.replace("+", " ").encode("latin-1")).decode("utf-8", errors)

@@ -1,0 +1,200 @@
+"""The WSGI shell around the gate: environ in, start_response out.
+
+Strategy: decide nothing. Read the facts, ask the authorizer, hand the decision's data to the server. The clock, the
+log and the wrapped application live here.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from typing import Any
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+from cfgate_middleware import wire
+from cfgate_middleware.errors import ConfigError, Problems, kind_of
+from cfgate_middleware.gate import Decision, Facts, Gate, Record
+from cfgate_middleware.keys import SignerProtocol
+from cfgate_middleware.keysource import choose_signer
+from cfgate_middleware.options import Pairs, Settings, check_options
+from cfgate_middleware.signing import Unsignable
+from cfgate_middleware.verdicts import PASS, Authorizer, Grant, check_authorizer
+
+logger = logging.getLogger("cfgate_middleware")
+
+
+class CloudFrontGate:
+    """WSGI middleware that answers every authorized request below ``prefix`` with a redirect to a signed URL.
+
+    Args:
+        app: the WSGI application to wrap, or None for a gate standing alone (404 outside the prefix).
+        authorize: called with environ for every clean GET or HEAD below the prefix; returns a verdict.
+            ``environ["cfgate.path"]`` is the decoded path on the distribution that a yes will sign.
+        prefix: the path below which the gate answers, relative to where it is mounted, such as ``"/private"``.
+        domain: the distribution's address, such as ``"https://d111111abcdef8.cloudfront.net"``, optionally with a
+            base path that is put before every resource.
+        key_pair_id: the public key's id at CloudFront.
+        private_key: path, PEM text or bytes, a ``cryptography`` private key, or ``env:NAME``.
+        priv_key_string: the name Flask-CloudFront gave ``private_key``.
+        signer: a :class:`Signer`, or any object of its shape, instead of ``key_pair_id`` and ``private_key``.
+        hash_algorithm: ``"SHA256"`` or ``"SHA1"`` (RSA only).
+        expires: seconds (int or timedelta) every redirect is valid at least.
+        code: redirect status: 303, 301, 302, 307 or 308.
+        headers: extra header fields on grants.
+        forward_query: names of viewer parameters to keep in the signed URL.
+        index: file name appended to a path that ends in ``/``.
+        on_decision: called with the :class:`~cfgate_middleware.gate.Record` of every request below the prefix, after
+            signing and before the response starts; what it raises propagates.
+
+    Raises:
+        ConfigError: with every problem found.
+
+    Attributes:
+        clock: returns the time in epoch seconds; replace it to test at another time.
+    """
+
+    def __init__(
+        self,
+        app: WSGIApplication | None,
+        authorize: Authorizer,
+        *,
+        prefix: str,
+        domain: str,
+        key_pair_id: str | None = None,
+        private_key: Any = None,
+        priv_key_string: Any = None,
+        signer: SignerProtocol | None = None,
+        hash_algorithm: str = "SHA256",
+        expires: int | timedelta = 60,
+        code: int = 303,
+        headers: Pairs | None = None,
+        forward_query: Iterable[str] | None = None,
+        index: str | None = None,
+        on_decision: Callable[[Record], object] | None = None,
+    ) -> None:
+        problems = Problems()
+        with problems:
+            self._app = _check_app(app)
+        with problems:
+            name = check_authorizer(authorize)
+        with problems:
+            options = check_options(
+                {
+                    "prefix": prefix,
+                    "domain": domain,
+                    "expires": expires,
+                    "code": code,
+                    "headers": headers,
+                    "forward_query": forward_query,
+                    "index": index,
+                    "on_decision": on_decision,
+                }
+            )
+        with problems:
+            chosen = choose_signer(
+                signer=signer,
+                key_pair_id=key_pair_id,
+                private_key=private_key,
+                priv_key_string=priv_key_string,
+                hash_algorithm=hash_algorithm,
+            )
+        problems.raise_any()
+        self.clock: Callable[[], float] = time.time
+        self._authorize = authorize
+        self._on_decision = options.pop("on_decision")
+        base_url = options.pop("domain")
+        if base_url.startswith("http://") and not wire.is_loopback(base_url):
+            logger.warning("domain %s: signed URLs will cross the network in clear; use https", base_url)
+        self._gate = Gate(Settings(base_url=base_url, **options), chosen, name)
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        path_info = environ.get("PATH_INFO", "")
+        gate = self._gate
+        if not gate.covers(path_info):
+            return self._app(environ, start_response)
+        admitted = gate.admit(environ["REQUEST_METHOD"], path_info, environ.get("QUERY_STRING", ""))
+        if isinstance(admitted, Decision):
+            return self._answer(admitted, environ, start_response)
+        return self._answer(self._decide(admitted, environ), environ, start_response)
+
+    def _decide(self, facts: Facts, environ: WSGIEnvironment) -> Decision:
+        environ["cfgate.path"] = facts.target.path
+        try:
+            verdict: object = self._authorize(environ)
+        except Exception as error:
+            if not callable(error):
+                raise
+            verdict = error  # the HTTP exceptions of WebOb, Pyramid and Werkzeug are responses
+        return self._gate.decide(facts, verdict, self.clock())
+
+    def _answer(self, decision: Decision, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        record = decision.record
+        if logger.isEnabledFor(logging.INFO):
+            logger.info("%s %s -> %s %s key=%s end=%s", record.method, record.path, *record[2:])
+        if self._on_decision is not None:
+            self._on_decision(record)
+        app = decision.app
+        if app is None:
+            start_response(decision.status, decision.headers)
+            return [decision.body] if decision.body else []
+        if app is PASS:
+            return self._app(environ, start_response)
+        return no_store(app)(environ, start_response)
+
+    def sign(
+        self,
+        path: str,
+        *,
+        expires: int | timedelta | None = None,
+        scope: str = "object",
+        not_before: datetime | float | None = None,
+        ip_address: str | None = None,
+        query: Pairs | None = None,
+    ) -> str:
+        """Return the signed URL of an object, for views and templates that have authorized the viewer themselves.
+
+        Args:
+            path: decoded path on the distribution, such as ``"/reports/1.pdf"``; the rest as in :class:`Grant`.
+
+        Raises:
+            ConfigError: if the arguments cannot be signed.
+            SigningError: if the signer fails.
+        """
+        grant = Grant(
+            path=path, expires=expires, scope=scope, not_before=not_before, ip_address=ip_address, query=query
+        )
+        try:
+            return self._gate.sign(self._gate.target(path), grant, self.clock()).to_url()
+        except Unsignable as error:
+            raise ConfigError(str(error)) from error
+
+
+def no_store(app: WSGIApplication) -> WSGIApplication:
+    """Wrap a response that is not ours, so that no cache keeps it unless it says how."""
+
+    def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Callable[[bytes], object]:
+            if not any(name.lower() == "cache-control" for name, _ in headers):
+                headers = [*headers, ("Cache-Control", "no-store")]
+            return start_response(status, headers, *exc_info)
+
+        return app(environ, start)
+
+    return answer
+
+
+def _check_app(app: WSGIApplication | None) -> WSGIApplication:
+    if app is None:
+        return _not_found
+    if not callable(app):
+        raise ConfigError(f"app is {kind_of(app)}; expected a WSGI application, or None for a gate standing alone")
+    return app
+
+
+def _not_found(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    body = b"404 Not Found\n"
+    fields = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
+    start_response("404 Not Found", fields)
+    return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]

@@ -1,0 +1,228 @@
+"""The declared set of options, and the checks that turn what was given into what is used.
+
+Strategy: one row an option. The Python keywords and the ini keys are both this set, in name and default; a check
+takes the raw value and returns the compiled one, or raises ValueError saying what was expected.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+from cfgate_middleware import wire
+from cfgate_middleware.errors import Problems, shown
+
+REQUIRED = None  # no option takes None for a value, so None says that none was given
+
+MAX_EXPIRES = 604800  # seven days: the longest that other signed links of AWS may live; longer is a mistake
+
+# RFC 9110 section 7.6.1: fields that belong to one connection, which no application may send (PEP 3333).
+_HOP_BY_HOP = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+_PREFIX = re.compile(r"/|(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~-]+)+/?")
+_REDIRECT_CODES = (301, 302, 303, 307, 308)
+
+Pairs = Mapping[str, str] | Iterable[tuple[str, str]]
+
+
+class Option(NamedTuple):
+    """One row of the declared set."""
+
+    name: str
+    check: Callable[[Any], Any] | None  # None: a key option, read by keysource, which never shows its value
+    default: object = None
+    ini: str = "text"  # how an ini value is read: text, key, int, names, fields, object; "python": not from ini
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Checked options, compiled for use."""
+
+    base_url: str
+    prefix: str = ""  # without its trailing slash, so "/" is ""
+    expires: int = 60
+    code: int = 303
+    headers: tuple[tuple[str, str], ...] = ()
+    forward_query: frozenset[str] = frozenset()
+    index: str | None = None
+
+
+def check_options(given: Mapping[str, object]) -> dict[str, Any]:
+    """Check values by option name.
+
+    Returns:
+        the compiled values of all options that have a check, by name.
+
+    Raises:
+        ConfigError: with every problem found.
+    """
+    compiled = {}
+    problems = Problems()
+    for option in OPTIONS:
+        if option.check is None or option.name not in given:
+            continue
+        value = given[option.name]
+        try:
+            compiled[option.name] = option.check(value)
+        except ValueError as error:
+            what = f"{option.name}={shown(value)}" if value is not None else f"{option.name} is missing"
+            problems.append(f"{what}: {error}")
+    problems.raise_any()
+    return compiled
+
+
+def check_prefix(value: object) -> str:
+    """Return the prefix without its trailing slash."""
+    if not isinstance(value, str) or not _PREFIX.fullmatch(value):
+        raise ValueError("expected whole path segments of A-Z a-z 0-9 . _ ~ - after a slash, such as '/private'")
+    return value.rstrip("/")
+
+
+def check_domain(value: object) -> str:
+    """Return the base URL of the distribution."""
+    if not isinstance(value, str) or not value:
+        raise ValueError("expected the distribution's address, such as 'https://d111111abcdef8.cloudfront.net'")
+    return wire.parse_base_url(value)
+
+
+def check_expires(value: object) -> int:
+    """Return a duration in whole seconds, from an int or a timedelta."""
+    seconds = value
+    if isinstance(value, timedelta):
+        seconds = value // timedelta(seconds=1) if value % timedelta(seconds=1) == timedelta() else value
+    if type(seconds) is not int or not 1 <= seconds <= MAX_EXPIRES:
+        raise ValueError(f"expected whole seconds from 1 to {MAX_EXPIRES} (a duration, not a moment in time)")
+    return seconds
+
+
+def check_code(value: object) -> int:
+    """Return a redirect status."""
+    if isinstance(value, bool) or not isinstance(value, int) or value not in _REDIRECT_CODES:
+        raise ValueError("expected a redirect code: 303 (the default), 301, 302, 307 or 308")
+    return int(value)
+
+
+def check_headers(value: object) -> tuple[tuple[str, str], ...]:
+    """Return extra header fields as pairs."""
+    fields = check_pairs(value, "header fields")
+    for name, text in fields:
+        problem = wire.header_problem(name, text)
+        if problem:
+            raise ValueError(problem)
+        folded = name.lower()
+        if folded in _HOP_BY_HOP or folded in ("location", "content-length"):
+            raise ValueError(f"{name} is set by the gate or the server; leave it out")
+        if folded == "cache-control" and "no-store" not in re.split(r"[\s,]+", text.lower()):
+            raise ValueError(
+                f"Cache-Control: {text} would let a cache hand one viewer's signed URL to another; it must contain "
+                "no-store"
+            )
+    return fields
+
+
+def check_query(value: object) -> tuple[tuple[str, str], ...]:
+    """Return query parameters chosen by the server as pairs."""
+    pairs = check_pairs(value, "query parameters")
+    for name, _ in pairs:
+        _check_parameter_name(name)
+    return pairs
+
+
+def check_pairs(value: object, what: str) -> tuple[tuple[str, str], ...]:
+    """Return a mapping or an iterable of pairs of text as a tuple of pairs."""
+    expected = ValueError(f"expected {what} as a mapping or as pairs of str")
+    if value is None:
+        return ()
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        raise expected
+    pairs = tuple(value.items() if isinstance(value, Mapping) else value)
+    for pair in pairs:
+        if not (isinstance(pair, tuple | list) and len(pair) == 2 and all(isinstance(part, str) for part in pair)):
+            raise expected
+        if not all(map(wire.is_encodable, pair)):
+            raise ValueError(f"{what} must be encodable as UTF-8")
+    return tuple((name, text) for name, text in pairs)
+
+
+def check_forward_query(value: object) -> frozenset[str]:
+    """Return the names of viewer parameters to keep."""
+    if value is None:
+        return frozenset()
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        raise ValueError("expected a list of parameter names")
+    names = tuple(value)
+    for name in names:
+        if not isinstance(name, str):
+            raise ValueError("expected a list of parameter names")
+        _check_parameter_name(name)
+        if name.lower().startswith("response-"):
+            raise ValueError(f"{name} overrides S3's response headers, which no viewer may choose")
+    return frozenset(names)
+
+
+def _check_parameter_name(name: str) -> None:
+    if not name:
+        raise ValueError("a query parameter needs a name")
+    if wire.is_reserved(name):
+        raise ValueError(f"{name} is reserved: CloudFront reads {', '.join(wire.RESERVED)} as its own")
+
+
+def check_index(value: object) -> str | None:
+    """Return the file name appended to a path that ends in a slash."""
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value or "/" in value or not is_object_path(f"/{value}"):
+        raise ValueError("expected one file name, such as 'index.html'")
+    return value
+
+
+def is_object_path(path: str) -> bool:
+    """Say whether a decoded path is clean and can name an object on the distribution."""
+    return path[:1] == "/" and path[-1:] != "/" and wire.is_encodable(path) and wire.is_clean(path)
+
+
+def check_callback(value: object) -> object:
+    """Return a callable, or None."""
+    if value is not None and not callable(value):
+        raise ValueError("expected a callable that takes the decision record")
+    return value
+
+
+def status_line(code: int) -> str:
+    """Return the WSGI status for ``code``, known to the standard library or not."""
+    try:
+        return f"{code} {HTTPStatus(code).phrase}"
+    except ValueError:
+        return f"{code} Refused"
+
+
+OPTIONS = (
+    Option("prefix", check_prefix, REQUIRED),
+    Option("domain", check_domain, REQUIRED),
+    Option("key_pair_id", None),
+    Option("private_key", None, ini="key"),
+    Option("priv_key_string", None, ini="key"),
+    Option("signer", None, ini="python"),
+    Option("hash_algorithm", None, "SHA256"),
+    Option("expires", check_expires, 60, ini="int"),
+    Option("code", check_code, 303, ini="int"),
+    Option("headers", check_headers, None, ini="fields"),
+    Option("forward_query", check_forward_query, None, ini="names"),
+    Option("index", check_index),
+    Option("on_decision", check_callback, ini="object"),
+)

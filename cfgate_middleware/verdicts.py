@@ -1,0 +1,206 @@
+"""What an authorizer may be, and what it may say.
+
+Rule: yes is explicit. Only ``True``, 200, 204 and a :class:`Grant` open the gate; nothing is granted by truthiness.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum, auto
+from typing import Any, Literal
+from wsgiref.types import WSGIApplication, WSGIEnvironment
+
+from cfgate_middleware.errors import AuthorizerError, ConfigError, kind_of, shown
+from cfgate_middleware.options import Pairs, check_expires, check_headers, check_query, is_object_path
+from cfgate_middleware.policy import MAX_EPOCH, ipv4_network
+
+
+class Pass(Enum):
+    """The type of :data:`PASS`."""
+
+    PASS = auto()
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+PASS: Literal[Pass.PASS] = Pass.PASS
+"""The verdict that lets the wrapped application answer."""
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Grant:
+    """A yes with conditions.
+
+    Args:
+        expires: seconds (int or timedelta) this grant is valid, instead of the gate's ``expires``.
+        not_before: aware datetime or epoch seconds; the grant is not valid before (CloudFront refuses access at and
+            before this second).
+        path: another object on the distribution than the one requested: decoded, with a leading ``/``.
+        scope: ``"object"``; ``"directory"`` for everything below the object's directory; or a decoded path that ends
+            in ``/`` and contains the object. The root of the distribution must be written ``"/"``.
+        ip_address: IPv4 address or CIDR the viewer must come from.
+        query: parameters to add to the URL, as a mapping or pairs; they replace forwarded ones of the same name.
+        headers: extra header fields on the answer, as a mapping or pairs.
+
+    Raises:
+        ConfigError: naming every field that cannot be right for any request.
+    """
+
+    expires: int | None
+    not_before: int | None
+    path: str | None
+    scope: str
+    ip_address: str | None
+    query: tuple[tuple[str, str], ...]
+    headers: tuple[tuple[str, str], ...]
+
+    def __init__(
+        self,
+        *,
+        expires: int | timedelta | None = None,
+        not_before: datetime | float | None = None,
+        path: str | None = None,
+        scope: str = "object",
+        ip_address: str | None = None,
+        query: Pairs | None = None,
+        headers: Pairs | None = None,
+    ) -> None:
+        problems: list[str] = []
+
+        def keep(name: str, check: Callable[[Any], Any], value: object) -> None:
+            try:
+                object.__setattr__(self, name, value if value is None else check(value))
+            except ConfigError as error:
+                problems.extend(f"Grant: {problem}" for problem in error.problems)
+            except ValueError as error:
+                problems.append(f"Grant: {name}={shown(value)}: {error}")
+
+        keep("expires", check_expires, expires)
+        keep("not_before", _check_not_before, not_before)
+        keep("path", _check_path, path)
+        keep("scope", _check_scope, scope if scope is not None else "")
+        keep("ip_address", ipv4_network, ip_address)
+        keep("query", check_query, query if query is not None else ())
+        keep("headers", check_headers, headers if headers is not None else ())
+        if problems:
+            raise ConfigError(*problems)
+
+    @property
+    def is_canned(self) -> bool:
+        """Whether a canned policy says it all: one object, and nothing but an end time."""
+        return self.scope == "object" and self.not_before is None and self.ip_address is None
+
+
+def _check_not_before(value: object) -> int:
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise ValueError("a naive datetime could mean any zone; expected an aware one or epoch seconds")
+        value = value.timestamp()
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_EPOCH:
+        raise ValueError(f"expected an aware datetime or epoch seconds from 0 to {MAX_EPOCH}")
+    return math.ceil(value)
+
+
+def _check_path(value: object) -> str:
+    if not isinstance(value, str) or not is_object_path(value):
+        raise ValueError(
+            "expected the decoded path of one object, such as '/reports/1.pdf': a leading slash, no dot or empty "
+            "segments, no backslash or control characters, no trailing slash"
+        )
+    return value
+
+
+def _check_scope(value: object) -> str:
+    if value in ("object", "directory", "/"):
+        return str(value)
+    if not isinstance(value, str) or value[-1:] != "/" or not is_object_path(value[:-1]):
+        raise ValueError("expected 'object', 'directory', or a clean decoded path that starts and ends with '/'")
+    return value
+
+
+Verdict = bool | int | Grant | Literal[Pass.PASS] | WSGIApplication
+Authorizer = Callable[[WSGIEnvironment], Verdict]
+
+
+def check_authorizer(authorizer: object) -> str:
+    """Return the name by which errors call ``authorizer``.
+
+    Raises:
+        ConfigError: if it is no synchronous callable, or a class where an instance is meant.
+    """
+    if isinstance(authorizer, type):
+        raise ConfigError(f"authorize is the class {_name(authorizer)}: pass an instance")
+    if not callable(authorizer):
+        raise ConfigError(f"authorize is {kind_of(authorizer)}; expected a callable that takes environ")
+    innermost = _innermost(authorizer)
+    for function in (innermost, inspect.getattr_static(type(innermost), "__call__", None)):
+        if _is_deferred(function):
+            raise ConfigError(
+                f"authorize={_name(authorizer)} is a coroutine or generator function, whose result is always true; "
+                "expected a plain function that returns a verdict"
+            )
+    return _name(authorizer)
+
+
+def judge(verdict: object, authorizer: str) -> Grant | int | Literal[Pass.PASS] | WSGIApplication:
+    """Sort a verdict: a grant, the status of a refusal, PASS, or an application that answers.
+
+    Raises:
+        AuthorizerError: if it is none of these; it names the kind of the value and the authorizer, never the value.
+    """
+    if verdict is True:
+        return PLAIN
+    if verdict is False:
+        return 403
+    if verdict is PASS:
+        return PASS
+    if isinstance(verdict, Grant):
+        return verdict
+    if isinstance(verdict, int):
+        if verdict in (200, 204):  # the two that Flask-CloudFront takes for a yes
+            return PLAIN
+        if 400 <= verdict <= 599:
+            return int(verdict)
+        what = f"the int {int(verdict)}" if -1000 < verdict < 1000 else "an int out of range"
+    elif callable(verdict) and not isinstance(verdict, type) and not _is_deferred(verdict):
+        return verdict
+    else:
+        if inspect.iscoroutine(verdict):
+            verdict.close()
+        what = f"the class {_name(verdict)}" if isinstance(verdict, type) else kind_of(verdict)
+    raise AuthorizerError(
+        f"authorizer {authorizer} returned {what}; expected True, False, PASS, a Grant, 200, 204, 400 to 599, "
+        "or a response (a WSGI application); nothing was signed"
+    )
+
+
+PLAIN = Grant()
+
+
+def _innermost(authorizer: object) -> object:
+    while isinstance(authorizer, functools.partial):
+        authorizer = authorizer.func
+    return authorizer
+
+
+def _is_deferred(function: object) -> bool:
+    """Say whether calling ``function`` would give a coroutine or generator instead of a verdict."""
+    return (
+        inspect.iscoroutinefunction(function)
+        or inspect.isgeneratorfunction(function)
+        or inspect.isasyncgenfunction(function)
+        or inspect.isawaitable(function)
+    )
+
+
+def _name(authorizer: object) -> str:
+    """Name a callable by module and qualified name; its repr could show what it was built with."""
+    innermost = _innermost(authorizer)
+    named = innermost if hasattr(innermost, "__qualname__") else type(innermost)
+    return f"{named.__module__}.{named.__qualname__}"
