@@ -16,7 +16,7 @@ from cfgate_middleware import wire
 from cfgate_middleware.errors import AuthorizerError
 from cfgate_middleware.keys import SignerProtocol
 from cfgate_middleware.options import Settings, status_line
-from cfgate_middleware.signing import Signed, Target, TooLong, Unsignable, sign
+from cfgate_middleware.signing import Signed, TooLong, Unsignable, sign
 from cfgate_middleware.verdicts import PASS, Grant, Pass, judge
 
 Headers = list[tuple[str, str]]
@@ -29,6 +29,7 @@ _GRANT_HEADERS = (
     ("Content-Type", "text/plain; charset=utf-8"),
     ("Cache-Control", "private, no-store"),
     ("Referrer-Policy", "no-referrer"),
+    ("Content-Length", "0"),
 )
 
 
@@ -36,8 +37,10 @@ class Facts(NamedTuple):
     """All that a grant depends on, read before the authorizer runs."""
 
     method: str
-    path: str  # of the request, percent-encoded
-    target: Target
+    request: str  # its path, percent-encoded
+    path: str  # of the object on the distribution, decoded
+    spelled: str  # the same as it is signed
+    query: tuple[tuple[str, str], ...] = ()  # the viewer's parameters that are kept, decoded
 
 
 class Record(NamedTuple):
@@ -62,25 +65,38 @@ class Record(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """An answer as data. With ``app``, that application (PASS: the wrapped one) answers and the rest is empty."""
+    """An answer as data. With ``app``, that application (PASS: the wrapped one) answers instead."""
 
-    record: Record
-    status: str
-    headers: Headers
-    body: bytes
+    path: str  # of the request, percent-encoded
+    method: str
+    code: int | None
+    reason: str
+    status: str = ""
+    headers: Headers | None = None
+    body: bytes = b""
+    key_pair_id: str | None = None
+    end: int | None = None
     app: WSGIApplication | Literal[Pass.PASS] | None = None
+
+    def record(self) -> Record:
+        """Return what may be told of the decision."""
+        return Record(self.path, self.method, self.code, self.reason, self.key_pair_id, self.end)
 
 
 class Gate:
     """Compiled settings, a signer, and the name errors give the authorizer."""
 
     def __init__(self, settings: Settings, signer: SignerProtocol, authorizer: str) -> None:
-        self._settings = settings
+        self._base_url = settings.base_url
+        self._expires = settings.expires
+        self._code = settings.code
+        self._index = settings.index
+        self._forward_query = settings.forward_query
         self._signer = signer
         self._authorizer = authorizer
         self._prefix = settings.prefix
         self._below = f"{settings.prefix}/"
-        self._granted = status_line(settings.code)
+        self._status = status_line(settings.code)
         self._headers = _merged(_GRANT_HEADERS, settings.headers)
 
     def covers(self, path_info: str) -> bool:
@@ -111,24 +127,24 @@ class Gate:
                 return _refusal(method, spelled, 400, "unclean path")
         if method not in ("GET", "HEAD"):
             if method == "OPTIONS":
-                record = Record(spelled, method, 204, "options")
-                return Decision(record, status_line(204), [_ALLOW, ("Cache-Control", "no-store")], b"")
+                fields = [_ALLOW, ("Cache-Control", "no-store")]
+                return Decision(spelled, method, 204, "options", status_line(204), fields)
             return _refusal(method, spelled, 405, "method", _ALLOW)
         resource = path[len(self._prefix) :]
         resource_spelled = spelled[len(self._prefix) :]
         if resource[-1:] in ("", "/"):
-            if self._settings.index is None:
+            if self._index is None:
                 return _refusal(method, spelled, 404, "no object")
-            index = self._settings.index if resource else f"/{self._settings.index}"
+            index = self._index if resource else f"/{self._index}"
             resource += index
             resource_spelled += wire.spell_path(index)
         query: tuple[tuple[str, str], ...] = ()
-        if self._settings.forward_query and query_string:
+        if self._forward_query and query_string:
             try:
-                query = _kept(query_string, self._settings.forward_query)
+                query = _kept(query_string, self._forward_query)
             except ValueError:
                 return _refusal(method, spelled, 400, "unclean query")
-        return Facts(method, spelled, Target(self._settings.base_url, resource, resource_spelled, query))
+        return Facts(method, spelled, resource, resource_spelled, query)
 
     def decide(self, facts: Facts, verdict: object, now: float) -> Decision:
         """Turn the authorizer's verdict into a decision.
@@ -144,32 +160,29 @@ class Gate:
         if isinstance(judged, Grant):
             return self._grant(facts, judged, now)
         if isinstance(judged, int):
-            return _refusal(facts.method, facts.path, judged, "refused")
+            return _refusal(facts.method, facts.request, judged, "refused")
         reason = "passed" if judged is PASS else "answered"
-        return Decision(Record(facts.path, facts.method, None, reason), "", [], b"", judged)
+        return Decision(facts.request, facts.method, None, reason, app=judged)
 
-    def sign(self, target: Target, grant: Grant, now: float) -> Signed:
-        """Sign a grant as a request would have it signed; raises as :func:`signing.sign` does."""
-        return sign(self._signer, target, grant, expires=self._settings.expires, now=now)
-
-    def target(self, path: str) -> Target:
-        """Return the target for a decoded, clean path on the distribution."""
-        return Target(self._settings.base_url, path, wire.spell_path(path))
+    def sign(self, grant: Grant, path: str, spelled: str, now: float) -> Signed:
+        """Sign a grant for an object that no request asked for; raises as :func:`signing.sign` does."""
+        return sign(self._signer, grant, self._base_url, path, spelled, (), self._expires, now)
 
     def _grant(self, facts: Facts, grant: Grant, now: float) -> Decision:
+        method, request, path, spelled, query = facts
+        signer = self._signer
         try:
-            signed = self.sign(facts.target, grant, now)
+            signed = sign(signer, grant, self._base_url, path, spelled, query, self._expires, now)
             location = signed.to_url()
         except Unsignable as error:
             if isinstance(error, TooLong) and not (grant.path or grant.query):
-                return _refusal(facts.method, facts.path, 414, "too long")
+                return _refusal(method, request, 414, "too long")
             raise AuthorizerError(f"authorizer {self._authorizer}: {error}; nothing was sent") from error
         headers = [("Location", location), *self._headers]
         if grant.headers:
             headers = _merged(headers, grant.headers)
-        headers.append(("Content-Length", "0"))
-        record = Record(facts.path, facts.method, self._settings.code, "granted", self._signer.key_pair_id, signed.end)
-        return Decision(record, self._granted, headers, b"")
+        end = signed.end
+        return Decision(request, method, self._code, "granted", self._status, headers, b"", signer.key_pair_id, end)
 
 
 def _refusal(method: str, path: str, code: int, reason: str, *headers: tuple[str, str]) -> Decision:
@@ -181,8 +194,8 @@ def _refusal(method: str, path: str, code: int, reason: str, *headers: tuple[str
         ("Cache-Control", "no-store"),
         *headers,
     ]
-    record = Record(path, wire.spell_value(method), code, reason)  # a method may hold what no log should
-    return Decision(record, status, fields, b"" if method == "HEAD" else body)
+    named = wire.spell_value(method)  # it may hold what no log should
+    return Decision(path, named, code, reason, status, fields, b"" if method == "HEAD" else body)
 
 
 def _merged(headers: Headers | tuple[tuple[str, str], ...], extra: tuple[tuple[str, str], ...]) -> Headers:

@@ -120,7 +120,7 @@ class CloudFrontGate:
         return self._answer(self._decide(admitted, environ), environ, start_response)
 
     def _decide(self, facts: Facts, environ: WSGIEnvironment) -> Decision:
-        environ["cfgate.path"] = facts.target.path
+        environ["cfgate.path"] = facts.path
         try:
             verdict: object = self._authorize(environ)
         except Exception as error:
@@ -130,14 +130,13 @@ class CloudFrontGate:
         return self._gate.decide(facts, verdict, self.clock())
 
     def _answer(self, decision: Decision, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        record = decision.record
         if logger.isEnabledFor(logging.INFO):
-            logger.info("%s %s -> %s %s key=%s end=%s", record.method, record.path, *record[2:])
+            logger.info("%s %s -> %s %s key=%s end=%s", decision.method, decision.path, *decision.record()[2:])
         if self._on_decision is not None:
-            self._on_decision(record)
+            self._on_decision(decision.record())
         app = decision.app
         if app is None:
-            start_response(decision.status, decision.headers)
+            start_response(decision.status, decision.headers or [])
             return [decision.body] if decision.body else []
         if app is PASS:
             return self._app(environ, start_response)
@@ -166,7 +165,7 @@ class CloudFrontGate:
             path=path, expires=expires, scope=scope, not_before=not_before, ip_address=ip_address, query=query
         )
         try:
-            return self._gate.sign(self._gate.target(path), grant, self.clock()).to_url()
+            return self._gate.sign(grant, path, wire.spell_path(path), self.clock()).to_url()
         except Unsignable as error:
             raise ConfigError(str(error)) from error
 

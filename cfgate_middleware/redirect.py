@@ -18,7 +18,7 @@ from cfgate_middleware.keys import SignerProtocol
 from cfgate_middleware.keysource import check_signer, choose_signer
 from cfgate_middleware.middleware import no_store
 from cfgate_middleware.options import Pairs, Settings, check_options, check_query
-from cfgate_middleware.signing import Signed, Target, Unsignable, sign
+from cfgate_middleware.signing import Signed, Unsignable, sign
 from cfgate_middleware.verdicts import PASS, Grant, check_authorizer
 
 Written = TypeVar("Written", str, dict[str, str])
@@ -61,7 +61,7 @@ class CloudFrontRedirect:
     ) -> None:
         problems = Problems()
         with problems:
-            target = _target("location", location)
+            base_url, path, spelled, query = _object("location", location)
         with problems:
             self._authorize = self._choose_authorizer(authorize)
             name = check_authorizer(self._authorize)
@@ -77,8 +77,8 @@ class CloudFrontRedirect:
             )
         problems.raise_any()
         self.clock: Callable[[], float] = time.time
-        self._facts = Facts("GET", target.spelled, target)
-        self._gate = Gate(Settings(base_url=target.base_url, **options), chosen, name)
+        self._facts = Facts("GET", spelled, path, spelled, query)
+        self._gate = Gate(Settings(base_url=base_url, **options), chosen, name)
 
     def _choose_authorizer(self, authorize: Callable[..., object] | None) -> Callable[..., object]:
         overridden = type(self).authorize is not CloudFrontRedirect.authorize
@@ -165,16 +165,16 @@ def signed_cookies(
 def _signed(
     url: str, signer: SignerProtocol, grant: Grant, now: float | None, write: Callable[[Signed], Written]
 ) -> Written:
-    target = _target("url", url)
+    base_url, path, spelled, query = _object("url", url)
     moment = time.time() if now is None else now
     try:
-        return write(sign(check_signer(signer), target, grant, expires=60, now=moment))
+        return write(sign(check_signer(signer), grant, base_url, path, spelled, query, 60, moment))
     except Unsignable as error:
         raise ConfigError(str(error)) from error
 
 
-def _target(name: str, location: object) -> Target:
-    """Read a whole viewer URL.
+def _object(name: str, location: object) -> tuple[str, str, str, tuple[tuple[str, str], ...]]:
+    """Read a whole viewer URL: base URL, path decoded and as spelled, and parameters.
 
     Raises:
         ConfigError: if it is not spelled as it would be signed.
@@ -190,4 +190,4 @@ def _target(name: str, location: object) -> Target:
             raise ValueError("the query must be name=value pairs in unreserved characters, all else %XX in upper case")
     except ValueError as error:
         raise ConfigError(f"{name}={shown(location)}: {error}") from None
-    return Target(base_url, unquote(path), path, pairs)
+    return base_url, unquote(path), path, pairs

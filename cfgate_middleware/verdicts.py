@@ -9,7 +9,7 @@ import functools
 import inspect
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Any, Literal
@@ -59,6 +59,7 @@ class Grant:
     ip_address: str | None
     query: tuple[tuple[str, str], ...]
     headers: tuple[tuple[str, str], ...]
+    is_canned: bool = field(repr=False, compare=False)  # one object, nothing but an end: a canned policy says it all
 
     def __init__(
         self,
@@ -90,11 +91,8 @@ class Grant:
         keep("headers", check_headers, headers if headers is not None else ())
         if problems:
             raise ConfigError(*problems)
-
-    @property
-    def is_canned(self) -> bool:
-        """Whether a canned policy says it all: one object, and nothing but an end time."""
-        return self.scope == "object" and self.not_before is None and self.ip_address is None
+        plain = scope == "object" and not_before is None and ip_address is None
+        object.__setattr__(self, "is_canned", plain)
 
 
 def _check_not_before(value: object) -> int:

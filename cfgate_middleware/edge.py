@@ -1,0 +1,216 @@
+"""A stand-in for CloudFront on your own machine: checks signed requests as CloudFront does, then serves.
+
+For development and tests; production is served by CloudFront itself. It is nevertheless written to be safe when
+someone deploys it: one raw target is both verified and served, a directory is served without listings and without
+ways out of it, viewers learn no more than CloudFront tells them, and the log holds reasons but no signatures.
+
+Not imitated: caching, behaviours, restrictions other than signatures, and ``response-*`` parameters of S3.
+"""
+
+from __future__ import annotations
+
+import logging
+import mimetypes
+import os
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import unquote, unquote_to_bytes, urlsplit
+
+from webob import Response
+from webob.static import FileIter
+
+from cfgate_middleware import wire
+from cfgate_middleware.errors import ConfigError, Problems, kind_of, shown
+from cfgate_middleware.verifying import KeyGroup, VerificationError, verify
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+_log = logging.getLogger(__name__)
+
+_SCHEME_AND_HOST = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?]*")
+# One line without a newline, text/xml without a charset: https://github.com/vrtdev/aws-cloudfront-authorizer
+_XML = '<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>{message}</Message></Error>'
+# What is refused before signatures are looked at comes as a page, not as XML:
+# https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/http-403-invalid-method.html
+_PAGE = (
+    "<!DOCTYPE html><html><head><title>ERROR: The request could not be satisfied</title></head>"
+    "<body><h1>403 ERROR</h1><h2>The request could not be satisfied.</h2>"
+    "<p>This distribution is not configured to allow the HTTP request method that was used.</p></body></html>"
+)
+
+
+class LocalEdge:
+    """A WSGI application that answers as a CloudFront distribution with one behaviour and one key group would.
+
+    Args:
+        origin: what lies behind it: a directory, or a WSGI application, which sees the request without CloudFront's
+            own query parameters.
+        key_group: the public keys that may have signed.
+        public_url: ``scheme://host[:port]`` under which viewers reach it; what was signed must begin with it.
+
+    Raises:
+        ConfigError: naming every argument that is wrong.
+
+    Attributes:
+        clock: returns epoch seconds; may be replaced in tests.
+    """
+
+    def __init__(
+        self, origin: str | os.PathLike[str] | WSGIApplication, key_group: KeyGroup, *, public_url: str
+    ) -> None:
+        problems = Problems()
+        with problems:
+            self._serve = _origin(origin)
+        with problems:
+            self._base_url = _check_public_url(public_url)
+        with problems:
+            self._key_group = _check_key_group(key_group)
+        problems.raise_any()
+        self.clock: Callable[[], float] = time.time
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        target = _raw_target(environ)
+        if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
+            answer: WSGIApplication = _refuse(target, "only GET and HEAD are allowed", 403, "text/html", _PAGE)
+        else:
+            try:
+                verified = verify(
+                    target,
+                    _cookies(environ),
+                    base_url=self._base_url,
+                    key_group=self._key_group,
+                    now=self.clock(),
+                    viewer_address=environ.get("REMOTE_ADDR"),
+                )
+            except VerificationError as error:
+                answer = _deny(target, f"{type(error).__name__}, {error}", error)
+            else:
+                answer = self._serve(environ, verified.origin_target)
+        return answer(environ, start_response)
+
+
+def _origin(
+    origin: str | os.PathLike[str] | WSGIApplication,
+) -> Callable[[WSGIEnvironment, str], WSGIApplication]:
+    if isinstance(origin, str | os.PathLike):
+        if not os.path.isdir(origin):
+            raise ConfigError(f"origin={shown(origin)}: expected an existing directory or a WSGI application")
+        root = Path(os.path.realpath(origin))
+        return lambda environ, target: _file(root, target)
+    if not callable(origin):
+        raise ConfigError(f"origin is {kind_of(origin)}; expected a directory or a WSGI application")
+    return lambda environ, target: _forward(origin, environ, target)
+
+
+def _check_public_url(public_url: str) -> str:
+    try:
+        base_url = wire.parse_base_url(public_url)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"public_url={shown(public_url)}: {error}") from error
+    if urlsplit(base_url).path:
+        raise ConfigError(f"public_url={shown(public_url)}: expected no path; an edge stands at the root of its host")
+    return base_url
+
+
+def _check_key_group(key_group: object) -> KeyGroup:
+    if not isinstance(key_group, KeyGroup):
+        raise ConfigError(f"key_group is {kind_of(key_group)}; expected a KeyGroup")
+    return key_group
+
+
+def _raw_target(environ: WSGIEnvironment) -> str:
+    """Return the request target as it was sent, or the spelling of it that servers without one leave possible."""
+    target: str | None = environ.get("RAW_URI") or environ.get("REQUEST_URI")
+    if target:
+        return _SCHEME_AND_HOST.sub("", target, count=1) if target[0] != "/" else target
+    # WSGI carries the path decoded, as latin-1; the query is already as it was sent (PEP 3333).
+    path = f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}" or "/"
+    query = environ.get("QUERY_STRING", "")
+    return wire.spell_path(path.encode("latin-1", "replace")) + (f"?{query}" if query else "")
+
+
+def _cookies(environ: WSGIEnvironment) -> list[tuple[str, str]]:
+    """Return all cookies as sent: a mapping would hide those that stand there twice."""
+    pairs = (cookie.strip().partition("=") for cookie in environ.get("HTTP_COOKIE", "").split(";"))
+    return [(name, value) for name, _, value in pairs]
+
+
+def _forward(application: WSGIApplication, environ: WSGIEnvironment, target: str) -> WSGIApplication:
+    path, _, query = target.partition("?")
+    forwarded = dict(environ, SCRIPT_NAME="", PATH_INFO=unquote_to_bytes(path).decode("latin-1"), QUERY_STRING=query)
+    forwarded.update((name, target) for name in ("RAW_URI", "REQUEST_URI") if name in environ)
+    return lambda _, start_response: application(forwarded, start_response)
+
+
+def _file(root: Path, target: str) -> Response:
+    path = target.partition("?")[0]
+    try:
+        decoded = unquote(path, errors="strict")
+    except UnicodeDecodeError:
+        return _not_found(target, "the path is no UTF-8")
+    if not wire.is_clean(decoded):
+        return _deny(target, "the path has dot segments, empty segments, a backslash or controls")
+    name = os.path.realpath(root / decoded[1:])
+    if not Path(name).is_relative_to(root):
+        return _deny(target, "the path leads out of the directory")
+    if decoded.endswith("/") or not os.path.isfile(name):
+        return _not_found(target, "there is no such file")
+    try:
+        file = open(name, "rb")  # noqa: SIM115 (the response body closes it)
+    except OSError:
+        return _not_found(target, "the file cannot be opened")
+    kind, encoding = mimetypes.guess_type(name)
+    status = os.fstat(file.fileno())
+    return Response(
+        app_iter=_FileBody(file, 0, status.st_size),
+        # A .tar.gz is a file of its own, not a .tar that a browser should unpack.
+        content_type="application/octet-stream" if encoding or not kind else kind,
+        content_length=status.st_size,
+        last_modified=status.st_mtime,
+        etag=f"{status.st_mtime_ns:x}-{status.st_size:x}",
+        accept_ranges="bytes",
+        conditional_response=True,
+    )
+
+
+class _FileBody:
+    """A part of an open file as a response body, closed whether or not it was read."""
+
+    def __init__(self, file: IO[bytes], start: int, stop: int) -> None:
+        self._file, self._start, self._stop = file, start, stop
+
+    def app_iter_range(self, start: int, stop: int) -> _FileBody:
+        """Return the part WebOb asks for when it answers a Range."""
+        return _FileBody(self._file, start, stop)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(FileIter(self._file).app_iter_range(self._start, self._stop))
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _deny(target: str, reason: str, error: VerificationError | type[VerificationError] = VerificationError) -> Response:
+    return _refuse(target, reason, 403, "text/xml", _XML.format(code=error.code, message=error.message))
+
+
+def _not_found(target: str, reason: str) -> Response:
+    return _refuse(target, reason, 404, "text/plain", "Not found")
+
+
+def _refuse(target: str, reason: str, status: int, content_type: str, text: str) -> Response:
+    """Log the path and the true reason, and answer with what CloudFront would say."""
+    _log.warning("%d for %s: %s", status, shown(target.partition("?")[0]), reason)
+    body = text.encode("ascii")
+    headers: list[tuple[str, Any]] = [
+        ("Content-Type", content_type),
+        ("Content-Length", str(len(body))),
+        ("Server", "CloudFront"),
+        ("X-Cache", "Error from cloudfront"),
+    ]
+    return Response(status=status, headerlist=headers, app_iter=[body])
