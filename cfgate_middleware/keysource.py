@@ -114,7 +114,7 @@ def _read_file(source: str | os.PathLike[str]) -> bytes:
         ) from None
 
 
-def check_signer(signer: object, hash_algorithm: object = DEFAULT_HASH_ALGORITHM) -> SignerProtocol:
+def check_signer(signer: object, hash_algorithm: object = None) -> SignerProtocol:
     """Return ``signer`` if it has the shape of one, and ``hash_algorithm`` does not contradict it."""
     own: Any = getattr(signer, "hash_algorithm", None)
     if isinstance(signer, type) or own not in HASH_ALGORITHMS or not callable(getattr(signer, "sign", None)):
@@ -123,7 +123,7 @@ def check_signer(signer: object, hash_algorithm: object = DEFAULT_HASH_ALGORITHM
             "hash_algorithm ('SHA256' or 'SHA1') and sign(message)"
         )
     check_key_pair_id(getattr(signer, "key_pair_id", None))
-    if hash_algorithm not in (own, DEFAULT_HASH_ALGORITHM):
+    if hash_algorithm not in (None, own, DEFAULT_HASH_ALGORITHM):
         raise ConfigError(
             f"signer signs with {own}, but hash_algorithm={hash_algorithm!r} is given; leave hash_algorithm out"
         )
