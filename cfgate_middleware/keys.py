@@ -120,7 +120,7 @@ class Signer:
         self, key_pair_id: str, private_key: str | bytes | PrivateKey, hash_algorithm: str | None = None
     ) -> None:
         self.key_pair_id = check_key_pair_id(key_pair_id)
-        self.hash_algorithm = hash_algorithm or DEFAULT_HASH_ALGORITHM
+        self.hash_algorithm = DEFAULT_HASH_ALGORITHM if hash_algorithm is None else hash_algorithm
         if self.hash_algorithm not in HASH_ALGORITHMS:
             raise ConfigError(f"hash_algorithm={shown(hash_algorithm)}: expected 'SHA256' or 'SHA1'")
         self._key: Any = private_key if not isinstance(private_key, str | bytes) else _load_private(private_key)
@@ -261,8 +261,9 @@ def _row(key: object, half: str) -> _KeyType:
     for row in _KEY_TYPES:
         if isinstance(key, getattr(row, half)):
             return row
-    if half == "private" and any(isinstance(key, row.public) for row in _KEY_TYPES):
-        raise ConfigError("private_key is a public key; expected the private key of the pair")
+    other = "public" if half == "private" else "private"
+    if any(isinstance(key, getattr(row, other)) for row in _KEY_TYPES):
+        raise ConfigError(f"{half}_key is a {other} key; expected the {half} key of the pair")
     name = type(key).__name__.removesuffix("PrivateKey").removesuffix("PublicKey")
     raise ConfigError(
         f"{half}_key is of type {name or 'object'}; CloudFront takes RSA 2048 or ECDSA P-256 keys, "

@@ -161,6 +161,8 @@ class CloudFrontGate:
             ConfigError: if the arguments cannot be signed.
             SigningError: if the signer fails.
         """
+        if not isinstance(path, str):  # None would be a Grant that leaves the path as it is
+            raise ConfigError(f"path is {kind_of(path)}; expected the decoded path of one object")
         grant = Grant(
             path=path, expires=expires, scope=scope, not_before=not_before, ip_address=ip_address, query=query
         )

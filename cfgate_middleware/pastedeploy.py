@@ -42,15 +42,15 @@ def _arguments(global_conf: Mapping[str, str], local_conf: Mapping[str, str]) ->
     problems = Problems()
     with problems:
         _refuse_unknown(local_conf)
-    with problems:
-        _refuse_dropped(global_conf, local_conf)
-    arguments: dict[str, Any] = {"authorize": _refuse_everyone, "prefix": None, "domain": None}
+    conf = _recover_dropped(global_conf, local_conf, problems)
+    arguments: dict[str, Any] = {"authorize": _STAND_INS["authorize"], "prefix": None, "domain": None}
     for option in OPTIONS:
-        if option.name in local_conf and option.ini in _READERS:
+        if option.name in conf and option.ini in _READERS:
+            arguments[option.name] = _STAND_INS.get(option.name, option.default)
             with problems:
-                arguments[option.name] = _READERS[option.ini](option.name, local_conf[option.name].strip())
+                arguments[option.name] = _READERS[option.ini](option.name, conf[option.name].strip())
     with problems:
-        arguments["authorize"] = _authorizer(local_conf)
+        arguments["authorize"] = _authorizer(conf)
     if problems:
         with problems:
             CloudFrontGate(None, **arguments)  # to tell its problems together with these
@@ -58,9 +58,13 @@ def _arguments(global_conf: Mapping[str, str], local_conf: Mapping[str, str]) ->
     return arguments
 
 
-def _refuse_everyone(environ: object) -> bool:
-    """Stand in for an authorizer that could not be loaded, while the other problems are looked for."""
-    return False
+# What stands in for a required value that could not be read, while the gate looks for other problems.
+_STAND_INS: dict[str, Any] = {
+    "authorize": lambda environ: False,
+    "prefix": "/",
+    "domain": "localhost",
+    "key_pair_id": "K",
+}
 
 
 def _refuse_unknown(local_conf: Mapping[str, str]) -> None:
@@ -79,31 +83,41 @@ def _refuse_unknown(local_conf: Mapping[str, str]) -> None:
         raise ConfigError(*problems)
 
 
-def _refuse_dropped(global_conf: Mapping[str, str], local_conf: Mapping[str, str]) -> None:
-    """Tell of options that [DEFAULT] has too: PasteDeploy drops those from the section without a word."""
+def _recover_dropped(
+    global_conf: Mapping[str, str], local_conf: Mapping[str, str], problems: Problems
+) -> dict[str, str]:
+    """Tell of options that [DEFAULT] has too: PasteDeploy drops those from the section without a word.
+
+    Returns:
+        the section, completed with what it cannot do without, so that a dropped option is not told as missing too.
+    """
     needed = {"authorize", "prefix", "domain", "key_pair_id"}
-    if "priv_key_string" not in local_conf:
-        needed.add("private_key")
-    problems = []
-    for name in global_conf:
-        if name in local_conf or not (name.startswith(_ROLE) or name in {"authorize", *(o.name for o in OPTIONS)}):
+    keys = {"private_key", "priv_key_string"}
+    if not keys & local_conf.keys():
+        needed |= keys
+    known = needed | {option.name for option in OPTIONS}
+    conf = dict(local_conf)
+    for name, value in global_conf.items():
+        is_role = name.startswith(_ROLE)  # without it another authorizer would decide
+        if name in local_conf or not (is_role or name in known):
             continue
         trap = (
             f"{name} stands in [DEFAULT], so PasteDeploy drops it from this section; "
             f"write 'get {name} = {name}' here to use the value of [DEFAULT], or rename it there"
         )
-        if name in needed:
+        if is_role or name in needed:
             problems.append(trap)
+            conf[name] = value
         else:
             logger.warning("%s", trap)
-    if problems:
-        raise ConfigError(*problems)
+    return conf
 
 
 def _read_text(name: str, text: str) -> str:
-    if re.search(r"(?:^|\s)[;#]", text):
+    comment = re.search(r"(?:^|(?<=\s))[;#].*", text)
+    if comment:
         raise ConfigError(
-            f"{name}={shown(text)}: PasteDeploy takes an inline comment for part of the value; "
+            f"{name}: PasteDeploy takes the inline comment {shown(comment[0])} for part of the value; "
             "put the comment on a line of its own"
         )
     return text
@@ -116,12 +130,12 @@ def _read_int(name: str, text: str) -> int:
 
 
 def _read_names(name: str, text: str) -> list[str]:
-    return re.split(r"[\s,]+", _read_text(name, text))
+    return re.findall(r"[^\s,]+", _read_text(name, text))
 
 
 def _read_fields(name: str, text: str) -> list[tuple[str, str]]:
     fields = []
-    for line in text.splitlines():
+    for line in filter(None, text.splitlines()):
         field, colon, value = line.partition(":")
         if not colon:
             raise ConfigError(f"{name}: the line {shown(line)} is no header field; expected 'Name: value' lines")
@@ -148,14 +162,19 @@ _READERS: dict[str, Callable[[str, str], Any]] = {
 }
 
 
-def _authorizer(local_conf: Mapping[str, str]) -> Any:
+def _authorizer(conf: Mapping[str, str]) -> Any:
     """Import the authorizer; with ``authorize.ROLE`` lines, call it once with them to get the real one."""
-    if "authorize" not in local_conf:
+    if "authorize" not in conf:
         raise ConfigError("authorize is missing: expected authorize = package.module:callable")
-    authorizer = _read_object("authorize", local_conf["authorize"].strip())
-    roles = {name.removeprefix(_ROLE): value.strip() for name, value in local_conf.items() if name.startswith(_ROLE)}
+    where = conf["authorize"].strip()
+    authorizer = _read_object("authorize", where)
+    roles = {name.removeprefix(_ROLE): value.strip() for name, value in conf.items() if name.startswith(_ROLE)}
     if not roles:
         return authorizer
     if not callable(authorizer):
         raise ConfigError(f"authorize is {kind_of(authorizer)}; expected a callable that takes {', '.join(roles)}")
-    return authorizer(**roles)
+    try:
+        return authorizer(**roles)
+    except (TypeError, ValueError) as error:
+        lines = ", ".join(f"{_ROLE}{role}" for role in roles)
+        raise ConfigError(f"authorize={shown(where)}: could not be called with {lines} ({error})") from error

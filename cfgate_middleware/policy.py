@@ -20,6 +20,9 @@ MAX_EPOCH = 9223372036
 # What can stand in a JSON string and in a request target as it is; '"' and '\' would rewrite the policy.
 _RESOURCE = re.compile(r"[!$-;=?-\[\]-~]+")
 
+# A prefix length only: the ipaddress module would also take netmasks, and 0.0.0.0 as the mask of everybody.
+_IPV4_CIDR = re.compile(r"[0-9.]+(?:/(?:[0-9]|[1-3][0-9]))?")
+
 
 def canned_policy(resource: str, end: int) -> bytes:
     """Write the canned policy CloudFront rebuilds from the URL; ``resource`` must already be checked."""
@@ -130,7 +133,7 @@ def ipv4_network(value: object) -> str:
         ConfigError: for anything else, IPv6 included: CloudFront policies have none (CUSTOM, ``IpAddress``).
     """
     try:
-        if isinstance(value, str):
+        if isinstance(value, str) and _IPV4_CIDR.fullmatch(value):
             return str(ipaddress.IPv4Network(value, strict=False))
     except ValueError:
         pass

@@ -189,5 +189,6 @@ def _object(name: str, location: object) -> tuple[str, str, str, tuple[tuple[str
         if wire.spell_query(pairs) != query:
             raise ValueError("the query must be name=value pairs in unreserved characters, all else %XX in upper case")
     except ValueError as error:
-        raise ConfigError(f"{name}={shown(location)}: {error}") from None
+        unsigned = location.partition("?")[0] if isinstance(location, str) else location  # a query may hold a signature
+        raise ConfigError(f"{name}={shown(unsigned)}: {error}") from None
     return base_url, unquote(path), path, pairs

@@ -96,7 +96,8 @@ def sign(
     url = f"{base_url}{spelled}?{spell_query(query)}" if query else base_url + spelled
     end = math.ceil(now + (grant.expires or expires))
     if grant.is_canned:
-        return Signed(url, "Expires", str(end), _signature(signer, canned_policy(url, end)), signer, end)
+        signature = _signature(signer, canned_policy(url, end))
+        return tuple.__new__(Signed, (url, "Expires", str(end), signature, signer, end))  # at half the cost
     if grant.not_before is not None and grant.not_before >= end:
         raise Unsignable(f"the grant starts at {grant.not_before} but ends at {end} (epoch seconds)")
     policy = CustomPolicy(

@@ -59,7 +59,7 @@ class Grant:
     ip_address: str | None
     query: tuple[tuple[str, str], ...]
     headers: tuple[tuple[str, str], ...]
-    is_canned: bool = field(repr=False, compare=False)  # one object, nothing but an end: a canned policy says it all
+    is_canned: bool = field(init=False, repr=False, compare=False)  # one object, nothing but an end: a canned policy says it all
 
     def __init__(
         self,
@@ -97,7 +97,7 @@ class Grant:
 
 def _check_not_before(value: object) -> int:
     if isinstance(value, datetime):
-        if value.tzinfo is None:
+        if value.utcoffset() is None:
             raise ValueError("a naive datetime could mean any zone; expected an aware one or epoch seconds")
         value = value.timestamp()
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_EPOCH:
@@ -115,11 +115,11 @@ def _check_path(value: object) -> str:
 
 
 def _check_scope(value: object) -> str:
-    if value in ("object", "directory", "/"):
-        return str(value)
-    if not isinstance(value, str) or value[-1:] != "/" or not is_object_path(value[:-1]):
-        raise ValueError("expected 'object', 'directory', or a clean decoded path that starts and ends with '/'")
-    return value
+    if isinstance(value, str) and (
+        value in ("object", "directory", "/") or (value[-1:] == "/" and is_object_path(value[:-1]))
+    ):
+        return value
+    raise ValueError("expected 'object', 'directory', or a clean decoded path that starts and ends with '/'")
 
 
 Verdict = bool | int | Grant | Literal[Pass.PASS] | WSGIApplication
@@ -132,11 +132,11 @@ def check_authorizer(authorizer: object) -> str:
     Raises:
         ConfigError: if it is no synchronous callable, or a class where an instance is meant.
     """
-    if isinstance(authorizer, type):
-        raise ConfigError(f"authorize is the class {_name(authorizer)}: pass an instance")
+    innermost = _innermost(authorizer)
+    if isinstance(innermost, type):
+        raise ConfigError(f"authorize is the class {_name(innermost)}: pass an instance")
     if not callable(authorizer):
         raise ConfigError(f"authorize is {kind_of(authorizer)}; expected a callable that takes environ")
-    innermost = _innermost(authorizer)
     for function in (innermost, inspect.getattr_static(type(innermost), "__call__", None)):
         if _is_deferred(function):
             raise ConfigError(

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from cfgate_middleware.keys import Signer
+
+# How long one example takes says nothing on a machine that is busy with others.
+hypothesis.settings.register_profile("cfgate", deadline=None)
+hypothesis.settings.load_profile("cfgate")
 
 KEYS = Path(__file__).parent / "keys"
 NOW = 1_800_000_000

@@ -68,7 +68,7 @@ def main() -> None:
     if runner.args.worker:
         return
     rows = (
-        ("outside the prefix, added per request / webob.Request(environ).path_info", (behind - bare_app) / path_info, 0.4),
+        ("outside the prefix, added / webob.Request(environ).path_info", (behind - bare_app) / path_info, 0.4),
         ("ECDSA redirect, whole gate call / bare sign()", ecdsa_call / ecdsa_sign, 1.2),
         ("RSA-2048 redirect, whole gate call / bare sign()", rsa_call / rsa_sign, 1.05),
     )

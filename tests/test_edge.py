@@ -1,0 +1,671 @@
+"""The local edge: what it serves, how it refuses, and what it tells to whom."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import io
+import logging
+import os
+import re
+import threading
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+from wsgiref.headers import Headers
+from wsgiref.util import setup_testing_defaults
+from wsgiref.validate import validator
+
+import pytest
+import waitress
+from waitress import wasyncore
+
+from cfgate_middleware.edge import LocalEdge
+from cfgate_middleware.errors import ConfigError
+from cfgate_middleware.keys import Signer
+from cfgate_middleware.policy import CustomPolicy
+from cfgate_middleware.verifying import KeyGroup
+from tests.conftest import KEY_PAIR_ID, KEYS, NOW
+from tests.signed import as_cookies, canned, items, with_items
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+BASE_URL = "http://127.0.0.1:8800"
+GROUP = KeyGroup({KEY_PAIR_ID: (KEYS / "p256-public.pem").read_text()})
+SIGNER = Signer(KEY_PAIR_ID, (KEYS / "p256-pkcs8.pem").read_text())
+END = NOW + 60
+DENIED = (
+    b'<?xml version="1.0" encoding="UTF-8"?><Error><Code>AccessDenied</Code><Message>Access denied</Message></Error>'
+)
+
+
+class Answer(NamedTuple):
+    """What came back."""
+
+    status: str
+    headers: Headers
+    body: bytes
+
+
+def signed(target: str) -> str:
+    """Return ``target`` with a canned signature that holds."""
+    return canned(SIGNER, target, END, BASE_URL)
+
+
+def below(resource: str, **fields: Any) -> dict[str, str]:
+    """Return the items of a custom policy for a resource under the edge's address."""
+    return items(SIGNER, CustomPolicy(resource=BASE_URL + resource, **{"end": END, **fields}))
+
+
+def ask(edge: WSGIApplication, target: str, method: str = "GET", **environ: str) -> Answer:
+    """Send a request as a server with RAW_URI would, through the WSGI validator."""
+    return ask_environ(edge, RAW_URI=target, REQUEST_METHOD=method, **environ)
+
+
+def ask_environ(edge: WSGIApplication, **environ: str) -> Answer:
+    """Send a request with exactly this environ, completed by the required keys only."""
+    whole: WSGIEnvironment = {
+        "SCRIPT_NAME": "",
+        "PATH_INFO": "/",
+        "QUERY_STRING": "",
+        "REMOTE_ADDR": "203.0.113.7",
+        "wsgi.input": io.BytesIO(),
+        **environ,
+    }
+    setup_testing_defaults(whole)
+    started: list[tuple[str, list[tuple[str, str]]]] = []
+
+    def start_response(status: str, headers: list[tuple[str, str]], exc_info: object = None) -> Any:
+        started.append((status, headers))
+        return lambda data: None
+
+    answer = validator(edge)(whole, start_response)
+    try:
+        body = b"".join(answer)
+    finally:
+        answer.close()  # type: ignore[attr-defined]  # the validator's iterator has it
+    ((status, headers),) = started
+    return Answer(status, Headers(headers), body)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A directory to serve, with a secret beside it."""
+    (tmp_path / "secret.txt").write_text("secret")
+    (tmp_path / "root-and-more").mkdir()
+    (tmp_path / "root-and-more" / "secret.txt").write_text("secret")
+    root = tmp_path / "root"
+    (root / "reports").mkdir(parents=True)
+    (root / "reports" / "1.txt").write_bytes(b"0123456789")
+    (root / "index.html").write_text("index")
+    (root / "a b+é.bin").write_bytes(b"odd")
+    (root / "empty").touch()
+    (root / "logs.tar.gz").write_bytes(b"gz")
+    return root
+
+
+@pytest.fixture
+def edge(root: Path) -> LocalEdge:
+    """An edge over the directory, at the tests' moment."""
+    edge = LocalEdge(root, GROUP, public_url=BASE_URL)
+    edge.clock = lambda: NOW
+    return edge
+
+
+@pytest.fixture
+def seen() -> list[WSGIEnvironment]:
+    """What the application behind the edge was asked."""
+    return []
+
+
+@pytest.fixture
+def app_edge(seen: list[WSGIEnvironment]) -> LocalEdge:
+    """An edge over a validated WSGI application, at the tests' moment."""
+
+    def origin(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        seen.append(environ)
+        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "2")])
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [b"ok"]
+
+    edge = LocalEdge(validator(origin), GROUP, public_url=BASE_URL)
+    edge.clock = lambda: NOW
+    return edge
+
+
+# ---- serving a directory
+
+
+@pytest.mark.parametrize(
+    ("target", "body", "kind"),
+    [
+        ("/reports/1.txt", b"0123456789", "text/plain; charset=UTF-8"),
+        ("/reports%2F1.txt", b"0123456789", "text/plain; charset=UTF-8"),
+        ("/%69ndex.html", b"index", "text/html; charset=UTF-8"),
+        ("/index.html?v=2&x", b"index", "text/html; charset=UTF-8"),
+        ("/a%20b+%C3%A9.bin", b"odd", "application/octet-stream"),
+        ("/a%20b%2B%c3%a9.bin", b"odd", "application/octet-stream"),
+        ("/empty", b"", "application/octet-stream"),
+        ("/logs.tar.gz", b"gz", "application/octet-stream"),
+    ],
+)
+def test_a_signed_file_is_served(edge: LocalEdge, target: str, body: bytes, kind: str) -> None:
+    """A file is found by its decoded path, whatever spelling was signed, and served as it lies there."""
+    answer = ask(edge, signed(target))
+    assert (answer.status, answer.body) == ("200 OK", body)
+    assert answer.headers["Content-Type"] == kind
+    assert answer.headers["Content-Length"] == str(len(body))
+    assert answer.headers["Accept-Ranges"] == "bytes"
+    assert "Content-Encoding" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("wanted", "status", "body", "content_range"),
+    [
+        ("bytes=2-4", "206 Partial Content", b"234", "bytes 2-4/10"),
+        ("bytes=0-0", "206 Partial Content", b"0", "bytes 0-0/10"),
+        ("bytes=7-", "206 Partial Content", b"789", "bytes 7-9/10"),
+        ("bytes=-2", "206 Partial Content", b"89", "bytes 8-9/10"),
+        ("bytes=8-99", "206 Partial Content", b"89", "bytes 8-9/10"),
+        ("bytes=10-", "416 Requested Range Not Satisfiable", None, "bytes */10"),
+        ("lines=1-2", "200 OK", b"0123456789", None),
+    ],
+)
+def test_ranges_are_served(
+    edge: LocalEdge, wanted: str, status: str, body: bytes | None, content_range: str | None
+) -> None:
+    """Video players and download managers get the bytes they ask for."""
+    answer = ask(edge, signed("/reports/1.txt"), HTTP_RANGE=wanted)
+    assert (answer.status, answer.headers["Content-Range"]) == (status, content_range)
+    assert body is None or answer.body == body
+    assert answer.headers["Content-Length"] == str(len(answer.body))
+
+
+def test_an_unchanged_file_is_not_sent_again(edge: LocalEdge, root: Path) -> None:
+    """The validators of an answer bring a 304, until the file changes."""
+    target = signed("/reports/1.txt")
+    first = ask(edge, target)
+    etag, modified = first.headers["ETag"], first.headers["Last-Modified"]
+    assert etag
+    assert modified
+    for condition in ({"HTTP_IF_NONE_MATCH": etag}, {"HTTP_IF_MODIFIED_SINCE": modified}):
+        for method in ("GET", "HEAD"):
+            answer = ask(edge, target, method, **condition)
+            assert (answer.status, answer.body) == ("304 Not Modified", b"")
+    (root / "reports" / "1.txt").write_bytes(b"changed")
+    assert ask(edge, target, HTTP_IF_NONE_MATCH=etag).body == b"changed"
+    part = ask(edge, target, HTTP_RANGE="bytes=0-1", HTTP_IF_RANGE=etag)
+    assert (part.status, part.body) == ("200 OK", b"changed")
+
+
+@pytest.mark.parametrize("wanted", [{}, {"HTTP_RANGE": "bytes=1-3"}, {"HTTP_RANGE": "bytes=99-"}])
+def test_head_has_the_headers_of_get_and_no_body(edge: LocalEdge, wanted: dict[str, str]) -> None:
+    """HEAD answers what GET would, ranges included, without the bytes."""
+    get = ask(edge, signed("/reports/1.txt"), **wanted)
+    head = ask(edge, signed("/reports/1.txt"), "HEAD", **wanted)
+    assert (head.status, head.headers.items(), head.body) == (get.status, get.headers.items(), b"")
+
+
+def test_a_file_that_grows_while_it_is_sent_is_sent_as_announced(edge: LocalEdge, root: Path) -> None:
+    """Never more bytes than Content-Length promised."""
+    environ: WSGIEnvironment = {"RAW_URI": signed("/reports/1.txt")}
+    setup_testing_defaults(environ)
+    body = edge(environ, lambda status, headers, exc_info=None: lambda data: None)
+    with contextlib.closing(body):  # type: ignore[type-var]  # it has a close method
+        with (root / "reports" / "1.txt").open("ab") as file:
+            file.write(b"more")
+        assert b"".join(body) == b"0123456789"
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("/../secret.txt", "dot segments"),
+        ("/reports/../index.html", "dot segments"),
+        ("/reports/../../secret.txt", "dot segments"),
+        ("/./index.html", "dot segments"),
+        ("/reports/..", "dot segments"),
+        ("/%2e%2e/secret.txt", "dot segments"),
+        ("/%2E%2e%2Fsecret.txt", "dot segments"),
+        ("/..%2Fsecret.txt", "dot segments"),
+        ("/reports%2F..%2F..%2Fsecret.txt", "dot segments"),
+        ("/%2Fetc/passwd", "empty segments"),
+        ("//index.html", "empty segments"),
+        ("/reports//1.txt", "empty segments"),
+        ("/..%5Csecret.txt", "backslash"),
+        ("/index.html%00", "controls"),
+        ("/index.html%00.jpg", "controls"),
+        ("/%0a", "controls"),
+        ("/out/secret.txt", "leads out"),
+        ("/out", "leads out"),
+        ("/secret-link.txt", "leads out"),
+        ("/sibling/secret.txt", "leads out"),
+    ],
+)
+def test_nothing_leads_out_of_the_directory(
+    edge: LocalEdge, root: Path, caplog: pytest.LogCaptureFixture, path: str, reason: str
+) -> None:
+    """However validly it is signed, a path with dot segments or through a symlink to outside is refused."""
+    (root / "out").symlink_to(root.parent, target_is_directory=True)
+    (root / "secret-link.txt").symlink_to(root.parent / "secret.txt")
+    (root / "sibling").symlink_to(root.parent / "root-and-more")
+    answer = ask(edge, with_items(path, below("/*")))
+    assert (answer.status, answer.body) == ("403 Forbidden", DENIED)
+    assert reason in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("/missing", "no such file"),
+        ("/", "no such file"),
+        ("/reports", "no such file"),
+        ("/reports/", "no such file"),
+        ("/index.html/", "no such file"),
+        ("/index.html/x", "no such file"),
+        ("/INDEX.HTML", "no such file"),
+        ("/%252e%252e/secret.txt", "no such file"),
+        ("/a%2520b", "no such file"),
+        ("/loop", "no such file"),
+        ("/pipe", "no such file"),
+        (f"/{'x' * 5000}", "no such file"),
+        ("/%FF", "no UTF-8"),
+        ("/%c0%af", "no UTF-8"),
+        ("/%ED%A0%80", "no UTF-8"),
+    ],
+)
+def test_what_is_no_file_is_not_found(
+    edge: LocalEdge, root: Path, caplog: pytest.LogCaptureFixture, path: str, reason: str
+) -> None:
+    """There are no listings, no index and no redirects; directories and special files are no objects."""
+    (root / "loop").symlink_to(root / "loop")
+    os.mkfifo(root / "pipe")
+    answer = ask(edge, with_items(path, below("/*")))
+    assert (answer.status, answer.body) == ("404 Not Found", b"Not found")
+    assert answer.headers["Content-Type"] == "text/plain"
+    assert str(root) not in str(answer)
+    assert reason in caplog.text
+
+
+def test_a_file_that_cannot_be_opened_is_not_found(
+    edge: LocalEdge, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file without permission, or gone since it was looked for, is told apart in the log only."""
+
+    def no_open(*args: object) -> None:
+        raise PermissionError("/the/path/on/disk")
+
+    monkeypatch.setattr("builtins.open", no_open)  # root may open everything, so permissions alone prove nothing
+    answer = ask(edge, signed("/index.html"))
+    monkeypatch.undo()
+    assert (answer.status, answer.body) == ("404 Not Found", b"Not found")
+    assert "cannot be opened" in caplog.text
+
+
+def test_a_symlink_inside_the_directory_is_followed(edge: LocalEdge, root: Path) -> None:
+    """Only links that lead out are refused, and the root itself may be reached through one."""
+    (root / "latest.txt").symlink_to(root / "reports" / "1.txt")
+    assert ask(edge, signed("/latest.txt")).body == b"0123456789"
+    (root.parent / "alias").symlink_to(root)
+    alias = LocalEdge(str(root.parent / "alias"), GROUP, public_url=BASE_URL)
+    alias.clock = lambda: NOW
+    assert ask(alias, signed("/latest.txt")).body == b"0123456789"
+
+
+# ---- in front of an application
+
+
+@pytest.mark.parametrize(
+    ("target", "path_info", "query"),
+    [
+        ("/", "/", ""),
+        ("/a%20b/%C3%A9+%2F?x=1&&y=%zz", "/a b/\xc3\xa9+/", "x=1&&y=%zz"),
+        ("/a/../b//c", "/a/../b//c", ""),
+        ("/a?b?c", "/a", "b?c"),
+    ],
+)
+@pytest.mark.parametrize("carrier", ["RAW_URI", "REQUEST_URI"])
+def test_an_application_sees_the_request_without_the_signature(
+    app_edge: LocalEdge, seen: list[WSGIEnvironment], target: str, path_info: str, query: str, carrier: str
+) -> None:
+    """Path and query that reach the application are those of the verified target, minus CloudFront's parameters."""
+    answer = ask_environ(
+        app_edge, SCRIPT_NAME="/decoy", PATH_INFO="/decoy", QUERY_STRING="decoy", **{carrier: signed(target)}
+    )
+    assert (answer.status, answer.body) == ("200 OK", b"ok")
+    (environ,) = seen
+    assert (environ["SCRIPT_NAME"], environ["PATH_INFO"], environ["QUERY_STRING"]) == ("", path_info, query)
+    assert environ[carrier] == target
+    assert "Signature" not in str(environ)
+    assert {"RAW_URI", "REQUEST_URI"} & environ.keys() == {carrier}
+
+
+def test_an_application_answers_head(app_edge: LocalEdge) -> None:
+    """HEAD is forwarded as it is."""
+    answer = ask(app_edge, signed("/x"), "HEAD")
+    assert (answer.status, answer.headers["Content-Length"], answer.body) == ("200 OK", "2", b"")
+
+
+def test_a_refused_request_never_reaches_the_application(app_edge: LocalEdge, seen: list[WSGIEnvironment]) -> None:
+    """Unsigned, wrongly signed and wrongly made requests stop at the edge."""
+    for target, method in (("/x", "GET"), (signed("/x").replace("/x", "/y"), "GET"), (signed("/x"), "POST")):
+        assert ask(app_edge, target, method).status == "403 Forbidden"
+    assert seen == []
+
+
+# ---- which target
+
+
+SIGNED = signed("/reports/1.txt")
+PATH, _, QUERY = SIGNED.partition("?")
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"RAW_URI": SIGNED},
+        {"REQUEST_URI": SIGNED},
+        {"RAW_URI": SIGNED, "REQUEST_URI": "/decoy", "PATH_INFO": "/decoy"},
+        {"RAW_URI": "", "REQUEST_URI": SIGNED},
+        {"REQUEST_URI": f"http://other.example{SIGNED}", "PATH_INFO": "/decoy"},
+        {"RAW_URI": f"HTTPS://user@[::1]:1{SIGNED}", "PATH_INFO": "/decoy"},
+        {"PATH_INFO": PATH, "QUERY_STRING": QUERY},
+        {"SCRIPT_NAME": "/reports", "PATH_INFO": "/1.txt", "QUERY_STRING": QUERY},
+        {"SCRIPT_NAME": PATH, "PATH_INFO": "", "QUERY_STRING": QUERY},
+    ],
+)
+def test_the_target_is_read_as_it_was_sent(edge: LocalEdge, environ: dict[str, str]) -> None:
+    """RAW_URI, else REQUEST_URI, else the whole decoded path spelled again; decoys beside it change nothing."""
+    assert ask_environ(edge, **environ).body == b"0123456789"
+
+
+def test_without_a_raw_target_the_path_is_spelled_as_signers_spell_it(edge: LocalEdge) -> None:
+    """A decoded PATH_INFO becomes the one spelling that is signed, and the query stays as it was sent."""
+    path, _, query = signed("/a%20b%2B%C3%A9.bin?x='~+").partition("?")
+    assert ask_environ(edge, PATH_INFO="/a b+\xc3\xa9.bin", QUERY_STRING=query).body == b"odd"
+    assert ask_environ(edge, PATH_INFO=path, QUERY_STRING=query).status == "403 Forbidden"
+
+
+@pytest.mark.parametrize(
+    ("environ", "reason"),
+    [
+        ({"RAW_URI": "*"}, "MalformedTarget"),
+        ({"RAW_URI": "http://other.example"}, "MalformedTarget"),
+        ({"RAW_URI": "http://other.example?x"}, "MalformedTarget"),
+        ({"RAW_URI": "/caf\xc3\xa9"}, "MalformedTarget"),
+        ({"RAW_URI": "/a#b"}, "MalformedTarget"),
+        ({"PATH_INFO": "http://other.example/x"}, "MalformedTarget"),
+        ({"PATH_INFO": "/x", "QUERY_STRING": "a b"}, "MalformedTarget"),
+        ({"PATH_INFO": "/\xff\x00\n"}, "MissingKey"),
+        ({"PATH_INFO": "/\u20ac"}, "MissingKey"),
+        ({"PATH_INFO": "", "SCRIPT_NAME": ""}, "MissingKey"),
+    ],
+)
+def test_an_odd_target_is_refused_without_a_crash(
+    edge: LocalEdge, caplog: pytest.LogCaptureFixture, environ: dict[str, str], reason: str
+) -> None:
+    """Whatever a server lets through, the answer is a refusal."""
+    whole: WSGIEnvironment = dict(environ)
+    setup_testing_defaults(whole)  # unvalidated: some of these break the rules of WSGI
+    whole.update(environ)
+    body = b"".join(edge(whole, lambda status, headers, exc_info=None: lambda data: None))
+    assert b"<Code>" in body
+    assert reason in caplog.text
+
+
+@pytest.mark.parametrize(
+    "headers", [{"HTTP_RAW_URI": SIGNED}, {"HTTP_X_ORIGINAL_URL": SIGNED}, {"HTTP_X_FORWARDED_URI": SIGNED}]
+)
+def test_no_header_names_the_target(edge: LocalEdge, headers: dict[str, str]) -> None:
+    """A client cannot bring the signature of one path to the file of another."""
+    assert ask(edge, "/index.html", **headers).status == "403 Forbidden"
+
+
+# ---- cookies and viewers
+
+
+def header(cookies: dict[str, str]) -> str:
+    """Spell a Cookie header."""
+    return "; ".join(f"{name}={value}" for name, value in cookies.items())
+
+
+def test_signed_cookies_open_a_directory(edge: LocalEdge) -> None:
+    """One set of cookies serves every file below its resource, and none beside it."""
+    cookies = f"session=a=b; {header(as_cookies(below('/reports/*')))}; flag"
+    assert ask(edge, "/reports/1.txt?any=1", HTTP_COOKIE=cookies).body == b"0123456789"
+    assert ask(edge, "/index.html", HTTP_COOKIE=cookies).body == DENIED
+
+
+def test_a_signed_query_beats_signed_cookies(edge: LocalEdge, caplog: pytest.LogCaptureFixture) -> None:
+    """Any of CloudFront's parameters makes the request a signed URL, and cookies are not looked at."""
+    good, stale = header(as_cookies(below("/*"))), header({**as_cookies(below("/*")), "CloudFront-Signature": "x"})
+    assert ask(edge, signed("/index.html"), HTTP_COOKIE=stale).body == b"index"
+    assert b"MissingKey" in ask(edge, "/index.html?Expires=1", HTTP_COOKIE=good).body
+
+
+def test_a_cookie_sent_twice_is_refused(edge: LocalEdge, caplog: pytest.LogCaptureFixture) -> None:
+    """Leftovers of a wider Path arrive as a second cookie of the same name, and nobody knows which counts."""
+    cookies = header(as_cookies(below("/*")))
+    assert ask(edge, "/index.html", HTTP_COOKIE=f"{cookies}; {cookies}").body == DENIED
+    assert "DuplicateParameter" in caplog.text
+
+
+def test_the_viewer_is_the_peer(edge: LocalEdge, caplog: pytest.LogCaptureFixture) -> None:
+    """A policy with an address looks at the connection, never at what a header claims."""
+    target = with_items("/index.html", below("/*", ip_address="203.0.113.7"))
+    assert ask(edge, target).body == b"index"
+    claim = {"HTTP_X_FORWARDED_FOR": "203.0.113.7", "HTTP_FORWARDED": "for=203.0.113.7"}
+    assert ask(edge, target, REMOTE_ADDR="198.51.100.1", **claim).body == DENIED
+    assert "WrongViewer" in caplog.text
+
+
+# ---- refusals
+
+
+@pytest.mark.parametrize(
+    ("target", "code", "message", "reason"),
+    [
+        ("/x", "MissingKey", "Missing Key-Pair-Id query parameter or cookie value", "MissingKey, there is no"),
+        (
+            with_items("/x", {**below("/*"), "Key-Pair-Id": "KOTHER"}),
+            "InvalidKey",
+            "Unknown Key",
+            f"UnknownKey, the key pair id is not in <KeyGroup {KEY_PAIR_ID}>",
+        ),
+        (
+            with_items("/x", {**below("/*"), "Signature": "!"}),
+            "MalformedSignature",
+            "Could not unencode Signature",
+            "MalformedSignature, ",
+        ),
+        (
+            with_items("/x", {**below("/*"), "Policy": "AAAA"}),
+            "MalformedPolicy",
+            "Malformed Policy",
+            "MalformedPolicy, ",
+        ),
+        (with_items("/x", below("/*", end=NOW)), "AccessDenied", "Access denied", f"Expired, access ended at {NOW}"),
+    ],
+)
+def test_a_refusal_says_what_cloudfront_says_and_logs_the_reason(
+    edge: LocalEdge, caplog: pytest.LogCaptureFixture, target: str, code: str, message: str, reason: str
+) -> None:
+    """Outside: CloudFront's bytes and headers, nothing more. In the log: the path and the true reason."""
+    answer = ask(edge, target)
+    body = f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>{message}</Message></Error>'
+    assert (answer.status, answer.body) == ("403 Forbidden", body.encode())
+    assert answer.headers.items() == [
+        ("Content-Type", "text/xml"),
+        ("Content-Length", str(len(body))),
+        ("Server", "CloudFront"),
+        ("X-Cache", "Error from cloudfront"),
+    ]
+    (record,) = caplog.records
+    assert (record.name, record.levelno) == ("cfgate_middleware.edge", logging.WARNING)
+    assert record.getMessage().startswith(f"403 for '/x': {reason}")
+    head = ask(edge, target, "HEAD")
+    assert (head.status, head.headers.items(), head.body) == (answer.status, answer.headers.items(), b"")
+
+
+def test_the_missing_key_answer_has_the_length_seen_of_cloudfront(edge: LocalEdge) -> None:
+    """A capture of the real answer had 146 bytes."""
+    assert ask(edge, "/").headers["Content-Length"] == "146"
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "get", "PROPFIND", "CONNECT"])
+def test_other_methods_get_cloudfronts_page(edge: LocalEdge, caplog: pytest.LogCaptureFixture, method: str) -> None:
+    """Everything but GET and HEAD is refused with a page before signatures are looked at."""
+    environ: WSGIEnvironment = {"RAW_URI": SIGNED, "REQUEST_METHOD": method}
+    setup_testing_defaults(environ)
+    started: list[Any] = []
+
+    def start_response(*args: Any) -> Any:
+        started.extend(args)
+
+    body = b"".join(edge(environ, start_response))  # unvalidated: the validator warns about odd methods
+    assert started[0] == "403 Forbidden"
+    assert Headers(started[1])["Content-Type"] == "text/html"
+    assert Headers(started[1])["Content-Length"] == str(len(body))
+    assert re.search(b"<title>ERROR: The request could not be satisfied</title>", body)
+    assert [record.getMessage() for record in caplog.records] == [
+        "403 for '/reports/1.txt': only GET and HEAD are allowed"
+    ]
+
+
+def test_the_log_holds_no_signature_no_query_and_no_new_line(edge: LocalEdge, caplog: pytest.LogCaptureFixture) -> None:
+    """Refusals of every kind and successes leave nothing in the log that could be replayed or forge a line."""
+    own = below("/reports/*", start=NOW)
+    cookies = header(as_cookies(own))
+    for target in (SIGNED, SIGNED + "&x=private", SIGNED.replace("/1", "/2"), with_items("/reports/1.txt", own)):
+        ask(edge, target)
+        ask(edge, target, "HEAD")
+        ask(edge, target.partition("?")[0], HTTP_COOKIE=cookies)
+    ask(edge, "/x\nFORGED?Signature=y")
+    ask(edge, with_items("/missing?private", below("/*")))
+    ask(edge, with_items("/../private?private", below("/*")))
+    assert len(caplog.records) > 5
+    secrets = [own["Signature"], own["Policy"], "Signature=", "Policy=", "Expires=", "?private", "&x=", "\nFORGED"]
+    assert not [secret for secret in secrets if secret in caplog.text or secret in str(caplog.records)]
+    assert all("\n" not in record.getMessage() for record in caplog.records)
+
+
+def test_the_clock_is_read_for_each_request(edge: LocalEdge) -> None:
+    """A link ends when its time has come, without restarting anything."""
+    assert ask(edge, SIGNED).status == "200 OK"
+    edge.clock = lambda: END
+    assert ask(edge, SIGNED).body == DENIED
+
+
+def test_the_clock_is_the_systems(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing needs to be set for real use, and constructing an edge logs nothing."""
+    real = LocalEdge(root, GROUP, public_url=BASE_URL)
+    assert caplog.records == []
+    assert ask(real, canned(SIGNER, "/index.html", 4_000_000_000, BASE_URL)).body == b"index"
+    assert ask(real, canned(SIGNER, "/index.html", 1_700_000_000, BASE_URL)).body == DENIED
+
+
+# ---- configuration
+
+
+@pytest.mark.parametrize(
+    ("public_url", "text"),
+    [
+        ("", "public_url=''"),
+        (None, "public_url=None"),
+        ("ftp://h.example", "scheme 'ftp' is refused"),
+        ("https://h.example?x", "'?' is refused"),
+        ("https://user@h.example", "'@' is refused"),
+        ("https://h.example/base", "expected no path; an edge stands at the root of its host"),
+        ("https://bucket.s3.amazonaws.com", "an S3 or AWS host"),
+    ],
+)
+def test_a_wrong_public_url_is_named(root: Path, public_url: str, text: str) -> None:
+    """What could never match a signed URL is refused at construction."""
+    with pytest.raises(ConfigError) as caught:
+        LocalEdge(root, GROUP, public_url=public_url)
+    assert str(caught.value).startswith(f"public_url={public_url!r}")
+    assert text in str(caught.value)
+
+
+@pytest.mark.parametrize("public_url", ["HTTPS://H.example:443/", "h.example"])
+def test_a_public_url_is_normalised(root: Path, public_url: str) -> None:
+    """Case, default port and a lone slash make no difference, as for the domain that is signed for."""
+    edge = LocalEdge(root, GROUP, public_url=public_url)
+    assert ask(edge, canned(SIGNER, "/index.html", 4_000_000_000, "https://h.example")).body == b"index"
+
+
+def test_all_wrong_arguments_are_named_at_once(root: Path) -> None:
+    """One error tells every problem."""
+    with pytest.raises(ConfigError) as caught:
+        LocalEdge(root / "missing", {KEY_PAIR_ID: "pem"}, public_url="")  # type: ignore[arg-type]  # the point
+    assert [problem.partition(" ")[0].partition("=")[0] for problem in caught.value.problems] == [
+        "origin",
+        "public_url",
+        "key_group",
+    ]
+    assert "expected an existing directory" in caught.value.problems[0]
+    assert "is an object of type dict; expected a KeyGroup" in caught.value.problems[2]
+
+
+@pytest.mark.parametrize("origin", ["index.html", "missing", 7, None])
+def test_an_origin_is_a_directory_or_an_application(root: Path, origin: object) -> None:
+    """A file, a missing directory and other objects are refused."""
+    given: Any = root / origin if isinstance(origin, str) else origin
+    with pytest.raises(ConfigError, match=r"^origin.*directory or a WSGI application$"):
+        LocalEdge(given, GROUP, public_url=BASE_URL)
+
+
+# ---- over a real server
+
+
+@contextlib.contextmanager
+def served(edge: LocalEdge) -> Iterator[int]:
+    """Serve ``edge`` with waitress on a free loopback port."""
+    sockets: dict[int, Any] = {}
+    server = waitress.create_server(validator(edge), host="127.0.0.1", port=0, map=sockets, threads=2)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        yield server.effective_port
+    finally:
+        server.trigger.pull_trigger(lambda: wasyncore.close_all(sockets))  # ends run() from inside its loop
+        thread.join(10)
+        server.task_dispatcher.shutdown()
+    assert not thread.is_alive()
+
+
+def fetch(port: int, target: str, method: str = "GET", **headers: str) -> Answer:
+    """Send one request with exactly this target over a real connection."""
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+        connection.putrequest(method, target)
+        for name, value in headers.items():
+            connection.putheader(name.replace("_", "-"), value)
+        connection.endheaders()
+        with connection.getresponse() as response:
+            return Answer(f"{response.status} {response.reason}", Headers(response.getheaders()), response.read())
+
+
+def test_a_real_server_serves_and_refuses(root: Path, app_edge: LocalEdge, seen: list[WSGIEnvironment]) -> None:
+    """Over waitress the raw target is what is verified: encoded slashes, ranges, cookies and absolute forms work."""
+    edge = LocalEdge(root, GROUP, public_url=BASE_URL)
+    edge.clock = lambda: NOW
+    with served(edge) as port:
+        assert fetch(port, signed("/reports/1.txt")).body == b"0123456789"
+        assert fetch(port, signed("/reports%2f1.txt")).body == b"0123456789"
+        assert fetch(port, signed("/a%20b%2B%C3%A9.bin?q=it's")).body == b"odd"
+        assert fetch(port, f"http://other.example{signed('/reports/1.txt')}").body == b"0123456789"
+        part = fetch(port, signed("/reports/1.txt"), Range="bytes=2-4")
+        assert (part.status, part.body) == ("206 Partial Content", b"234")
+        head = fetch(port, signed("/reports/1.txt"), "HEAD")
+        assert (head.status, head.headers["Content-Length"], head.body) == ("200 OK", "10", b"")
+        again = fetch(port, signed("/reports/1.txt"), If_None_Match=head.headers["ETag"] or "")
+        assert again.status == "304 Not Modified"
+        assert fetch(port, "/index.html", Cookie=header(as_cookies(below("/*")))).body == b"index"
+        for path in ("/../secret.txt", "/%2e%2e/secret.txt", "/reports/..%2f..%2fsecret.txt", "//index.html"):
+            assert fetch(port, with_items(path, below("/*"))).body == DENIED
+        refused = fetch(port, "/index.html")
+        assert (refused.status, refused.headers["Server"]) == ("403 Forbidden", "CloudFront")
+        assert fetch(port, signed("/index.html"), "DELETE").headers["Content-Type"] == "text/html"
+    with served(app_edge) as port:
+        assert fetch(port, signed("/a%2Fb?x=1")).body == b"ok"
+        assert (seen[0]["PATH_INFO"], seen[0]["QUERY_STRING"]) == ("/a/b", "x=1")

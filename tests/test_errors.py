@@ -1,0 +1,127 @@
+"""The error tree and what errors may show."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from cfgate_middleware.errors import (
+    AuthorizerError,
+    CFGateError,
+    ConfigError,
+    Problems,
+    SigningError,
+    kind_of,
+    shown,
+)
+
+PASTED_KEY = "-----BEGIN PRIVATE KEY-----\nMIIEvgIBADANBgkq\n-----END PRIVATE KEY-----\n"
+
+
+class Mute:
+    """An object whose repr fails."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no repr")
+
+
+@pytest.mark.parametrize("error", [ConfigError, AuthorizerError, SigningError])
+def test_every_error_has_one_root(error: type[Exception]) -> None:
+    """One except clause catches all that the package raises on purpose."""
+    assert issubclass(error, CFGateError)
+
+
+def test_config_error_is_a_value_error() -> None:
+    """Callers who expect a ValueError for bad arguments get one."""
+    assert issubclass(ConfigError, ValueError)
+
+
+def test_one_problem_is_the_whole_message() -> None:
+    """A single problem is shown as it is."""
+    error = ConfigError("prefix is missing")
+    assert (str(error), error.problems) == ("prefix is missing", ("prefix is missing",))
+
+
+def test_several_problems_are_counted_and_listed() -> None:
+    """Several problems stand one to a line below their number."""
+    error = ConfigError("prefix is missing", "domain is missing")
+    assert str(error) == "2 problems:\n- prefix is missing\n- domain is missing"
+    assert error.problems == ("prefix is missing", "domain is missing")
+
+
+def test_config_error_survives_pickling() -> None:
+    """A worker process can hand its ConfigError to its parent."""
+    error = pickle.loads(pickle.dumps(ConfigError("one", "two")))  # noqa: S301 - our own bytes
+    assert (str(error), error.problems) == ("2 problems:\n- one\n- two", ("one", "two"))
+
+
+def test_problems_of_several_checks_are_raised_together() -> None:
+    """Each failed check adds its problems; the checks after it still run."""
+    problems = Problems()
+    for found in (["one"], [], ["two", "three"]):
+        with problems:
+            if found:
+                raise ConfigError(*found)
+    with pytest.raises(ConfigError) as caught:
+        problems.raise_any()
+    assert caught.value.problems == ("one", "two", "three")
+
+
+def test_without_problems_nothing_is_raised() -> None:
+    """Checks that pass leave nothing to raise."""
+    problems = Problems()
+    with problems:
+        pass
+    problems.raise_any()
+
+
+def test_problems_collects_nothing_but_config_errors() -> None:
+    """A bug inside a check is not taken for a wrong configuration."""
+    problems = Problems()
+    with pytest.raises(ZeroDivisionError), problems:
+        raise ZeroDivisionError
+    assert problems == []
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "None"),
+        ("/private", "'/private'"),
+        ("a\r\nb\x1b[2J", r"'a\r\nb\x1b[2J'"),
+        ("x" * 118, f"'{'x' * 118}'"),
+        ("x" * 119, f"'{'x' * 116}..."),
+        ([1, "x" * 200], f"[1, '{'x' * 112}..."),
+        (PASTED_KEY, f"a str of {len(PASTED_KEY)} characters"),
+        (PASTED_KEY.encode(), f"bytes of length {len(PASTED_KEY)}"),
+        (bytearray(PASTED_KEY.encode()), f"bytearray of length {len(PASTED_KEY)}"),
+        ({"key": PASTED_KEY}, "an object of type dict"),
+        ("x" * 500 + PASTED_KEY, f"a str of {500 + len(PASTED_KEY)} characters"),
+        (PASTED_KEY.replace("\n", "\\n"), f"a str of {len(PASTED_KEY) + 3} characters"),
+        (Mute(), "an object of type Mute"),
+        (10**5000, "an object of type int"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_shown_is_a_short_repr_and_never_a_key(value: object, text: str) -> None:
+    """A value is shown as its repr, cut to 120 characters; a key, or what has no repr, by its kind alone."""
+    assert shown(value) == text
+    assert len(text) <= 120
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("secret", "a str of 6 characters"),
+        (b"secret", "bytes of length 6"),
+        (bytearray(b"secret"), "bytearray of length 6"),
+        (None, "None"),
+        (Mute(), "an object of type Mute"),
+        (["secret"], "an object of type list"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_kind_of_tells_kind_and_length_only(value: object, text: str) -> None:
+    """Nothing of a secret but its type and length is told."""
+    assert kind_of(value) == text
