@@ -81,6 +81,9 @@ class Decision(NamedTuple):
     end: int | None = None
     app: WSGIApplication | Literal[Pass.PASS] | None = None
 
+    def __repr__(self) -> str:  # error trackers show reprs of local variables
+        return f"<Decision {self.record()}>"
+
     def record(self) -> Record:
         """Return what may be told of the decision."""
         return Record(self.path, self.method, self.code, self.reason, self.key_pair_id, self.end)
@@ -184,8 +187,8 @@ class Gate:
         headers = [("Location", location), *self._headers]
         if grant.headers:
             headers = _merged(headers, grant.headers)
-        told = (request, method, self._code, "granted", self._status, headers, b"", signer.key_pair_id, signed.end, None)
-        return _new(Decision, told)
+        row = (request, method, self._code, "granted", self._status, headers, b"", signer.key_pair_id, signed.end, None)
+        return _new(Decision, row)
 
 
 def _refusal(method: str, path: str, code: int, reason: str, *headers: tuple[str, str]) -> Decision:

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from cfgate_middleware.errors import ConfigError, Problems, kind_of
+from cfgate_middleware.errors import ConfigError, Problems, kind_of, shown
 from cfgate_middleware.keys import (
     DEFAULT_HASH_ALGORITHM,
     HASH_ALGORITHMS,
@@ -47,7 +47,7 @@ def choose_signer(
         missing += [] if ways else ["private_key"]
         if missing:
             raise ConfigError(f"{' and '.join(missing)} missing: expected key_pair_id and private_key, or signer")
-        return load_signer(key_pair_id, private_key or priv_key_string, hash_algorithm)
+        return load_signer(key_pair_id, given[ways[0]], hash_algorithm)
     if key_pair_id is not None:
         raise ConfigError("signer and key_pair_id are both given; a signer has its own id: leave key_pair_id out")
     return check_signer(signer, hash_algorithm)
@@ -125,6 +125,6 @@ def check_signer(signer: object, hash_algorithm: object = None) -> SignerProtoco
     check_key_pair_id(getattr(signer, "key_pair_id", None))
     if hash_algorithm not in (None, own, DEFAULT_HASH_ALGORITHM):
         raise ConfigError(
-            f"signer signs with {own}, but hash_algorithm={hash_algorithm!r} is given; leave hash_algorithm out"
+            f"signer signs with {own}, but hash_algorithm={shown(hash_algorithm)} is given; leave hash_algorithm out"
         )
     return signer  # type: ignore[return-value]  # the protocol was checked by hand: no runtime check sees properties

@@ -29,6 +29,9 @@ class Signed(NamedTuple):
     signer: SignerProtocol
     end: int  # epoch seconds
 
+    def __repr__(self) -> str:  # error trackers show reprs of local variables
+        return f"<Signed {self.statement} by {self.signer.key_pair_id} until {self.end}>"
+
     def to_url(self) -> str:
         """Return the signed URL, its parameters in the order in which AWS's own tools write them.
 

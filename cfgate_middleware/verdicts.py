@@ -59,7 +59,8 @@ class Grant:
     ip_address: str | None
     query: tuple[tuple[str, str], ...]
     headers: tuple[tuple[str, str], ...]
-    is_canned: bool = field(init=False, repr=False, compare=False)  # one object, nothing but an end: a canned policy says it all
+    # One object, nothing but an end: a canned policy says it all.
+    is_canned: bool = field(init=False, repr=False, compare=False)
 
     def __init__(
         self,
