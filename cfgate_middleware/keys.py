@@ -231,8 +231,7 @@ def _load_private(pem: str | bytes) -> Any:
     data = _to_bytes(pem)
     if b"-----BEGIN" not in data:
         raise ConfigError(
-            f"private_key is {kind_of(pem)} that is no PEM; expected text with a line "
-            "'-----BEGIN PRIVATE KEY-----'"
+            f"private_key is {kind_of(pem)} that is no PEM; expected text with a line '-----BEGIN PRIVATE KEY-----'"
         )
     try:
         return load_pem_private_key(data, password=None)
