@@ -7,15 +7,17 @@ all that does not depend on the request is compiled at construction.
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Callable
 from typing import Literal, NamedTuple
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote_to_bytes, urlsplit
 from wsgiref.types import WSGIApplication
 
 from cfgate_middleware import wire
 from cfgate_middleware.errors import AuthorizerError
-from cfgate_middleware.keys import SignerProtocol
-from cfgate_middleware.options import Settings, status_line
+from cfgate_middleware.keys import BaseSigner
+from cfgate_middleware.options import SameSite, Settings, status_line
 from cfgate_middleware.signing import Signed, TooLong, Unsignable, sign
 from cfgate_middleware.verdicts import PASS, PLAIN, Grant, Pass, judge
 
@@ -32,8 +34,9 @@ _GRANT_HEADERS = (
     ("Content-Type", "text/plain; charset=utf-8"),
     ("Cache-Control", "private, no-store"),
     ("Referrer-Policy", "no-referrer"),
-    ("Content-Length", "0"),
 )
+_VARY = ("Vary", "Accept")
+_NOSNIFF = ("X-Content-Type-Options", "nosniff")
 
 
 class Facts(NamedTuple):
@@ -44,6 +47,18 @@ class Facts(NamedTuple):
     path: str  # of the object on the distribution, decoded
     spelled: str  # the same as it is signed
     query: tuple[tuple[str, str], ...] = ()  # the viewer's parameters that are kept, decoded
+    accept: str = ""
+
+
+class Cookie(NamedTuple):
+    """A cookie to set, or with value None to clear; all are HttpOnly session cookies."""
+
+    name: str
+    value: str | None
+    path: str
+    domain: str | None
+    secure: bool
+    samesite: SameSite
 
 
 class Record(NamedTuple):
@@ -79,6 +94,7 @@ class Decision(NamedTuple):
     body: bytes = b""
     key_pair_id: str | None = None
     end: int | None = None
+    cookies: tuple[Cookie, ...] = ()
     app: WSGIApplication | Literal[Pass.PASS] | None = None
 
     def record(self) -> Record:
@@ -89,9 +105,12 @@ class Decision(NamedTuple):
 class Gate:
     """Compiled settings, a signer, and the name errors give the authorizer."""
 
-    def __init__(self, settings: Settings, signer: SignerProtocol, authorizer: str) -> None:
+    def __init__(self, settings: Settings, signer: BaseSigner, authorizer: str) -> None:
         self._base_url = settings.base_url
+        self._base_path = urlsplit(settings.base_url).path
+        self._origin_length = len(settings.base_url) - len(self._base_path)
         self._expires = settings.expires
+        self._reuse_for = settings.reuse_for
         self._code = settings.code
         self._index = settings.index
         self._forward_query = settings.forward_query
@@ -100,7 +119,16 @@ class Gate:
         self._prefix = settings.prefix
         self._below = f"{settings.prefix}/"
         self._status = status_line(settings.code)
-        self._headers = _merged(_GRANT_HEADERS, settings.headers)
+        self._headers = _merged((*_GRANT_HEADERS, ("Content-Length", "0")), settings.headers)
+        self._json_headers = _merged(
+            (*_GRANT_HEADERS, ("Content-Type", "application/json"), _NOSNIFF, _VARY), settings.headers
+        )
+        self._answer = settings.answer
+        self._cookie_domain = settings.cookie_domain
+        self.cookie_path = settings.cookie_path
+        self._cookie_samesite = settings.cookie_samesite
+        over_loopback = settings.base_url.startswith("http://") and wire.is_loopback(settings.base_url)
+        self._cookie_secure = not over_loopback or settings.cookie_samesite == "None"
 
     def covers(self, path_info: str) -> bool:
         """Say whether a request is the gate's business: below the prefix, or where some server might lead into it."""
@@ -110,13 +138,14 @@ class Gate:
             "//" in path_info or "/." in path_info or "\\" in path_info or path_info[:1] != "/"
         ) and wire.folds_into(path_info, self._prefix)
 
-    def admit(self, method: str, path_info: str, query_string: str) -> Facts | Decision:
+    def admit(self, method: str, path_info: str, query_string: str, accept: str) -> Facts | Decision:
         """Read the facts of a request that the gate covers, or refuse it before anyone is asked.
 
         Args:
             method: REQUEST_METHOD.
             path_info: PATH_INFO as WSGI gives it: decoded bytes as latin-1 text (PEP 3333).
             query_string: QUERY_STRING.
+            accept: HTTP_ACCEPT.
         """
         if _PLAIN_PATH.fullmatch(path_info):
             path = spelled = path_info
@@ -147,7 +176,7 @@ class Gate:
                 query = _kept(query_string, self._forward_query)
             except ValueError:
                 return _refusal(method, spelled, 400, "unclean query")
-        return _new(Facts, (method, spelled, resource, resource_spelled, query))
+        return _new(Facts, (method, spelled, resource, resource_spelled, query, accept))
 
     def decide(self, facts: Facts, verdict: object, now: float) -> Decision:
         """Turn the authorizer's verdict into a decision.
@@ -163,29 +192,87 @@ class Gate:
         if isinstance(judged, Grant):
             return self._grant(facts, judged, now)
         if isinstance(judged, int):
-            return _refusal(facts.method, facts.request, judged, "refused")
+            return self._refuse(facts, judged)
         reason = "passed" if judged is PASS else "answered"
         return Decision(facts.request, facts.method, None, reason, app=judged)
 
     def sign(self, grant: Grant, path: str, spelled: str, now: float) -> Signed:
         """Sign a grant for an object that no request asked for; raises as :func:`signing.sign` does."""
-        return sign(self._signer, grant, self._base_url, path, spelled, (), self._expires, now)
+        return sign(self._signer, grant, self._base_url, path, spelled, (), self._expires, self._reuse_for, now)
+
+    def clear_cookies(self, *paths: str) -> tuple[Cookie, ...]:
+        """Return what clears the signed cookies that were set for these spelled paths below the base URL."""
+        set_for = [self.cookie_path] if self.cookie_path else [self._base_path + path for path in paths]
+        return tuple(self._cookie(f"CloudFront-{name}", None, path) for path in set_for for name in wire.RESERVED)
 
     def _grant(self, facts: Facts, grant: Grant, now: float) -> Decision:
-        method, request, path, spelled, query = facts
+        method, request, path, spelled, query, _ = facts
         signer = self._signer
         try:
-            signed = sign(signer, grant, self._base_url, path, spelled, query, self._expires, now)
-            location = signed.to_url()
+            signed = sign(signer, grant, self._base_url, path, spelled, query, self._expires, self._reuse_for, now)
+            return ANSWERS[grant.answer or self._answer](self, facts, grant, signed)
         except Unsignable as error:
             if isinstance(error, TooLong) and not (grant.path or grant.query):
                 return _refusal(method, request, 414, "too long")
             raise AuthorizerError(f"authorizer {self._authorizer}: {error}; nothing was sent") from error
+
+    def _redirect(self, facts: Facts, grant: Grant, signed: Signed) -> Decision:
+        return self._see_other(signed.to_url(), facts, grant, signed)
+
+    def _see_other(
+        self, location: str, facts: Facts, grant: Grant, signed: Signed, cookies: tuple[Cookie, ...] = ()
+    ) -> Decision:
         headers = [("Location", location), *self._headers]
         if grant.headers:
             headers = _merged(headers, grant.headers)
-        told = (request, method, self._code, "granted", self._status, headers, b"", signer.key_pair_id, signed.end, None)
-        return _new(Decision, told)
+        told = (facts.request, facts.method, self._code, "granted", self._status, headers, b"")
+        return _new(Decision, (*told, signed.signer.key_pair_id, signed.end, cookies, None))
+
+    def _set_cookies(self, facts: Facts, grant: Grant, signed: Signed) -> Decision:
+        """Redirect to the clean URL, with cookies that open what is granted, and clear those of the other form."""
+        scope = signed.resource.rstrip("*").partition("?")[0][self._origin_length :]
+        path = self.cookie_path or scope
+        if not f"{scope}/".startswith(f"{path.rstrip('/')}/"):
+            raise Unsignable(f"browsers would not send cookies of cookie_path {path} with what is granted")
+        values = signed.to_cookies()
+        names = [f"CloudFront-{name}" for name in wire.RESERVED]
+        cookies = tuple(self._cookie(name, values.get(name), path) for name in names)
+        return self._see_other(signed.url, facts, grant, signed, cookies)
+
+    def _cookie(self, name: str, value: str | None, path: str) -> Cookie:
+        return Cookie(name, value, path, self._cookie_domain, self._cookie_secure, self._cookie_samesite)
+
+    def _json(self, facts: Facts, grant: Grant, signed: Signed) -> Decision:
+        """Tell the URL to a script that asks for JSON; redirect everybody else."""
+        if not wire.prefers_json(facts.accept):
+            redirect = self._redirect(facts, grant, signed)
+            return redirect._replace(headers=[*(redirect.headers or []), _VARY])
+        body = json.dumps({"url": signed.to_url(), "expires": signed.end}).encode("ascii")
+        fields = _merged(self._json_headers, grant.headers)
+        fields.append(("Content-Length", str(len(body))))
+        sent = b"" if facts.method == "HEAD" else body
+        key_pair_id = signed.signer.key_pair_id
+        return Decision(facts.request, facts.method, 200, "granted", "200 OK", fields, sent, key_pair_id, signed.end)
+
+    def _refuse(self, facts: Facts, code: int) -> Decision:
+        refusal = _refusal(facts.method, facts.request, code, "refused")
+        if self._answer != "json":
+            return refusal
+        headers = [*(refusal.headers or []), _VARY]
+        if not wire.prefers_json(facts.accept):
+            return refusal._replace(headers=headers)
+        number, _, phrase = refusal.status.partition(" ")
+        body = json.dumps({"status": code, "error": phrase}).encode("ascii")
+        headers = _merged(headers, (("Content-Type", "application/json"), ("Content-Length", str(len(body))), _NOSNIFF))
+        return refusal._replace(headers=headers, body=b"" if facts.method == "HEAD" else body)
+
+
+# What a grant is answered with: one row a kind of answer.
+ANSWERS: dict[str, Callable[[Gate, Facts, Grant, Signed], Decision]] = {
+    "redirect": Gate._redirect,
+    "cookies": Gate._set_cookies,
+    "json": Gate._json,
+}
 
 
 def _refusal(method: str, path: str, code: int, reason: str, *headers: tuple[str, str]) -> Decision:
@@ -202,8 +289,8 @@ def _refusal(method: str, path: str, code: int, reason: str, *headers: tuple[str
 
 
 def _merged(headers: Headers | tuple[tuple[str, str], ...], extra: tuple[tuple[str, str], ...]) -> Headers:
-    """Return ``headers`` with ``extra`` in place of those of the same names; cookies are added, not replaced."""
-    replaced = {name.lower() for name, _ in extra} - {"set-cookie"}
+    """Return ``headers`` with ``extra`` in place of those of the same names; cookies and Vary are added."""
+    replaced = {name.lower() for name, _ in extra} - {"set-cookie", "vary"}
     return [field for field in headers if field[0].lower() not in replaced] + list(extra)
 
 

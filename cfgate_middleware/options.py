@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
+from urllib.parse import urlsplit
 
 from cfgate_middleware import wire
 from cfgate_middleware.errors import Problems, shown
@@ -34,8 +35,13 @@ _HOP_BY_HOP = frozenset(
         "upgrade",
     }
 )
+# The last label has a letter in it, so that no IPv4 address is taken for a domain.
+_COOKIE_DOMAIN = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+(?=[a-z0-9-]*[a-z])[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 _PREFIX = re.compile(r"/|(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~-]+)+/?")
 _REDIRECT_CODES = (301, 302, 303, 307, 308)
+ANSWERS = ("redirect", "cookies", "json")
+SameSite = Literal["Lax", "Strict", "None"]
+_SAMESITE: dict[object, SameSite] = {"lax": "Lax", "strict": "Strict", "none": "None"}
 
 Pairs = Mapping[str, str] | Iterable[tuple[str, str]]
 
@@ -60,6 +66,11 @@ class Settings:
     headers: tuple[tuple[str, str], ...] = ()
     forward_query: frozenset[str] = frozenset()
     index: str | None = None
+    reuse_for: int = 0
+    answer: str = "redirect"
+    cookie_domain: str | None = None  # None: the host that set the cookie and no other
+    cookie_path: str | None = None  # None: the path of what is granted
+    cookie_samesite: SameSite = "Lax"
 
 
 def check_options(given: Mapping[str, object]) -> dict[str, Any]:
@@ -82,8 +93,24 @@ def check_options(given: Mapping[str, object]) -> dict[str, Any]:
         except ValueError as error:
             what = f"{option.name}={shown(value)}" if value is not None else f"{option.name} is missing"
             problems.append(f"{what}: {error}")
+    problems.extend(_contradictions(compiled))
     problems.raise_any()
     return compiled
+
+
+def _contradictions(compiled: Mapping[str, Any]) -> Iterable[str]:
+    """Find options that are fine by themselves but not together."""
+    expires, reuse_for = compiled.get("expires"), compiled.get("reuse_for")
+    if expires is not None and reuse_for is not None and reuse_for > expires:
+        yield f"reuse_for={reuse_for}: expected at most expires, which is {expires}"
+    domain, base_url = compiled.get("cookie_domain"), compiled.get("domain")
+    if domain is not None and base_url is not None:
+        host = urlsplit(base_url).hostname or ""
+        if host != domain and not host.endswith(f".{domain}"):
+            yield (
+                f"cookie_domain={shown(domain)}: browsers would not send the cookies to {host}; expected a domain that "
+                "covers it"
+            )
 
 
 def check_prefix(value: object) -> str:
@@ -108,6 +135,47 @@ def check_expires(value: object) -> int:
     if type(seconds) is not int or not 1 <= seconds <= MAX_EXPIRES:
         raise ValueError(f"expected whole seconds from 1 to {MAX_EXPIRES} (a duration, not a moment in time)")
     return seconds
+
+
+def check_reuse_for(value: object) -> int:
+    """Return a duration in whole seconds, 0 for none."""
+    return 0 if type(value) is int and value == 0 else check_expires(value)
+
+
+def check_answer(value: object) -> str:
+    """Return the name of a kind of answer."""
+    if value not in ANSWERS:
+        raise ValueError(f"expected one of {', '.join(ANSWERS)}")
+    return str(value)
+
+
+def check_cookie_domain(value: object) -> str | None:
+    """Return a cookie domain without a leading dot, which RFC 6265 section 5.2.3 ignores."""
+    if value is None:
+        return None
+    domain = value.lower().removeprefix(".") if isinstance(value, str) else ""
+    if not _COOKIE_DOMAIN.fullmatch(domain):
+        raise ValueError("expected a domain of at least two labels, such as 'example.com'")
+    if domain in ("cloudfront.net", "cloudfront.cn"):
+        raise ValueError("browsers keep no cookie for all of CloudFront; give the distribution a name of your own")
+    return domain
+
+
+def check_cookie_path(value: object) -> str | None:
+    """Return a cookie path as browsers compare it: spelled as in the URL."""
+    if value is None:
+        return None
+    if not isinstance(value, str) or value[:1] != "/" or not wire.is_spelled_path(value):
+        raise ValueError(f"expected a path on the distribution with a leading slash, {wire.SPELLING}")
+    return value
+
+
+def check_cookie_samesite(value: object) -> SameSite:
+    """Return a SameSite attribute."""
+    samesite = _SAMESITE.get(value.lower() if isinstance(value, str) else value)
+    if samesite is None:
+        raise ValueError("expected 'Lax', 'Strict' or 'None' (as text)")
+    return samesite
 
 
 def check_code(value: object) -> int:
@@ -224,5 +292,10 @@ OPTIONS = (
     Option("headers", check_headers, None, ini="fields"),
     Option("forward_query", check_forward_query, None, ini="names"),
     Option("index", check_index),
+    Option("reuse_for", check_reuse_for, 0, ini="int"),
+    Option("answer", check_answer, "redirect"),
+    Option("cookie_domain", check_cookie_domain),
+    Option("cookie_path", check_cookie_path),
+    Option("cookie_samesite", check_cookie_samesite, "Lax"),
     Option("on_decision", check_callback, ini="object"),
 )

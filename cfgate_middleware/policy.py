@@ -104,9 +104,7 @@ class CustomPolicy:
             ValueError: if ``data`` is no such policy.
         """
         try:
-            document = json.loads(
-                data.decode("utf-8"), object_pairs_hook=_no_duplicates, parse_constant=_no_constants
-            )
+            document = json.loads(data.decode("utf-8"), object_pairs_hook=_no_duplicates, parse_constant=_no_constants)
         except RecursionError:
             raise ValueError("nested too deeply") from None
         (statement,) = _members(document, "the policy", {"Statement"}, {"Statement"})

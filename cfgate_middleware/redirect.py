@@ -168,7 +168,7 @@ def _signed(
     base_url, path, spelled, query = _object("url", url)
     moment = time.time() if now is None else now
     try:
-        return write(sign(check_signer(signer), grant, base_url, path, spelled, query, 60, moment))
+        return write(sign(check_signer(signer), grant, base_url, path, spelled, query, 60, 0, moment))
     except Unsignable as error:
         raise ConfigError(str(error)) from error
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum, auto
@@ -16,8 +17,14 @@ from typing import Any, Literal
 from wsgiref.types import WSGIApplication, WSGIEnvironment
 
 from cfgate_middleware.errors import AuthorizerError, ConfigError, kind_of, shown
-from cfgate_middleware.options import Pairs, check_expires, check_headers, check_query, is_object_path
+from cfgate_middleware.options import Pairs, check_answer, check_expires, check_headers, check_query, is_object_path
 from cfgate_middleware.policy import MAX_EPOCH, ipv4_network
+from cfgate_middleware.wire import content_disposition, is_encodable
+
+# S3 puts the value of this parameter into Content-Disposition:
+# https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+_DISPOSITION = "response-content-disposition"
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class Pass(Enum):
@@ -47,6 +54,8 @@ class Grant:
         ip_address: IPv4 address or CIDR the viewer must come from.
         query: parameters to add to the URL, as a mapping or pairs; they replace forwarded ones of the same name.
         headers: extra header fields on the answer, as a mapping or pairs.
+        filename: name under which a browser saves the object; an S3 origin sends it as ``Content-Disposition``.
+        answer: ``"redirect"``, ``"cookies"`` or ``"json"``, instead of the gate's.
 
     Raises:
         ConfigError: naming every field that cannot be right for any request.
@@ -59,7 +68,10 @@ class Grant:
     ip_address: str | None
     query: tuple[tuple[str, str], ...]
     headers: tuple[tuple[str, str], ...]
-    is_canned: bool = field(init=False, repr=False, compare=False)  # one object, nothing but an end: a canned policy says it all
+    filename: str | None
+    answer: str | None
+    # One object, nothing but an end: a canned policy says it all.
+    is_canned: bool = field(init=False, repr=False, compare=False)
 
     def __init__(
         self,
@@ -71,6 +83,8 @@ class Grant:
         ip_address: str | None = None,
         query: Pairs | None = None,
         headers: Pairs | None = None,
+        filename: str | None = None,
+        answer: str | None = None,
     ) -> None:
         problems: list[str] = []
 
@@ -89,10 +103,28 @@ class Grant:
         keep("ip_address", ipv4_network, ip_address)
         keep("query", check_query, query if query is not None else ())
         keep("headers", check_headers, headers if headers is not None else ())
+        keep("filename", _check_filename, filename)
+        keep("answer", check_answer, answer)
+        if not problems:
+            problems.extend(self._contradictions())
         if problems:
             raise ConfigError(*problems)
+        if filename is not None:
+            object.__setattr__(self, "query", (*self.query, (_DISPOSITION, content_disposition(filename))))
         plain = scope == "object" and not_before is None and ip_address is None
         object.__setattr__(self, "is_canned", plain)
+
+    def _contradictions(self) -> Iterator[str]:
+        """Find fields that are fine by themselves but not together."""
+        if self.filename is not None and any(name == _DISPOSITION for name, _ in self.query):
+            yield f"Grant: filename={shown(self.filename)} and query both give {_DISPOSITION}; leave one out"
+        if self.path is not None and self.scope == "directory" and self.path.rindex("/") == 0:
+            yield (
+                f"Grant: scope='directory' of path={shown(self.path)} is the root of the distribution; write scope='/' "
+                "to grant all of it"
+            )
+        if self.path is not None and self.scope[:1] == "/" and not self.path.startswith(self.scope):
+            yield f"Grant: path={shown(self.path)} lies outside scope={shown(self.scope)}"
 
 
 def _check_not_before(value: object) -> int:
@@ -120,6 +152,12 @@ def _check_scope(value: object) -> str:
     ):
         return value
     raise ValueError("expected 'object', 'directory', or a clean decoded path that starts and ends with '/'")
+
+
+def _check_filename(value: object) -> str:
+    if not isinstance(value, str) or not value or not is_encodable(value) or _CONTROLS.search(value):
+        raise ValueError("expected a file name as str, in any script, without control characters")
+    return value
 
 
 Verdict = bool | int | Grant | Literal[Pass.PASS] | WSGIApplication
