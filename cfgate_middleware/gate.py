@@ -18,7 +18,7 @@ from cfgate_middleware import wire
 from cfgate_middleware.errors import AuthorizerError
 from cfgate_middleware.keys import BaseSigner
 from cfgate_middleware.options import SameSite, Settings, status_line
-from cfgate_middleware.signing import Signed, TooLong, Unsignable, sign
+from cfgate_middleware.signing import Signed, Terms, TooLong, Unsignable, sign
 from cfgate_middleware.verdicts import PASS, PLAIN, Grant, Pass, judge
 
 Headers = list[tuple[str, str]]
@@ -60,6 +60,9 @@ class Cookie(NamedTuple):
     secure: bool
     samesite: SameSite
 
+    def __repr__(self) -> str:
+        return f"<Cookie {self.name}>"
+
 
 class Record(NamedTuple):
     """What was decided, for logs and ``on_decision``; never a signature, signed URL or cookie value.
@@ -89,13 +92,16 @@ class Decision(NamedTuple):
     method: str
     code: int | None
     reason: str
-    status: str = ""
-    headers: Headers | None = None
+    status: str
+    headers: Headers  # one list a decision: the shell adds the cookies to it
     body: bytes = b""
     key_pair_id: str | None = None
     end: int | None = None
     cookies: tuple[Cookie, ...] = ()
     app: WSGIApplication | Literal[Pass.PASS] | None = None
+
+    def __repr__(self) -> str:  # error trackers show reprs of local variables
+        return f"<Decision {self.record()}>"
 
     def record(self) -> Record:
         """Return what may be told of the decision."""
@@ -106,11 +112,9 @@ class Gate:
     """Compiled settings, a signer, and the name errors give the authorizer."""
 
     def __init__(self, settings: Settings, signer: BaseSigner, authorizer: str) -> None:
-        self._base_url = settings.base_url
+        self._terms = Terms(settings.base_url, settings.expires, settings.reuse_for)
         self._base_path = urlsplit(settings.base_url).path
         self._origin_length = len(settings.base_url) - len(self._base_path)
-        self._expires = settings.expires
-        self._reuse_for = settings.reuse_for
         self._code = settings.code
         self._index = settings.index
         self._forward_query = settings.forward_query
@@ -123,7 +127,8 @@ class Gate:
         self._json_headers = _merged(
             (*_GRANT_HEADERS, ("Content-Type", "application/json"), _NOSNIFF, _VARY), settings.headers
         )
-        self._answer = settings.answer
+        self._answer = ANSWERS[settings.answer]
+        self._may_answer_json = settings.answer == "json"
         self._cookie_domain = settings.cookie_domain
         self.cookie_path = settings.cookie_path
         self._cookie_samesite = settings.cookie_samesite
@@ -194,11 +199,11 @@ class Gate:
         if isinstance(judged, int):
             return self._refuse(facts, judged)
         reason = "passed" if judged is PASS else "answered"
-        return Decision(facts.request, facts.method, None, reason, app=judged)
+        return Decision(facts.request, facts.method, None, reason, "", [], app=judged)
 
     def sign(self, grant: Grant, path: str, spelled: str, now: float) -> Signed:
         """Sign a grant for an object that no request asked for; raises as :func:`signing.sign` does."""
-        return sign(self._signer, grant, self._base_url, path, spelled, (), self._expires, self._reuse_for, now)
+        return sign(self._signer, grant, self._terms, path, spelled, (), now)
 
     def clear_cookies(self, *paths: str) -> tuple[Cookie, ...]:
         """Return what clears the signed cookies that were set for these spelled paths below the base URL."""
@@ -207,12 +212,12 @@ class Gate:
 
     def _grant(self, facts: Facts, grant: Grant, now: float) -> Decision:
         method, request, path, spelled, query, _ = facts
-        signer = self._signer
         try:
-            signed = sign(signer, grant, self._base_url, path, spelled, query, self._expires, self._reuse_for, now)
-            return ANSWERS[grant.answer or self._answer](self, facts, grant, signed)
+            signed = sign(self._signer, grant, self._terms, path, spelled, query, now)
+            answer = self._answer if grant.answer is None else ANSWERS[grant.answer]
+            return answer(self, facts, grant, signed)
         except Unsignable as error:
-            if isinstance(error, TooLong) and not (grant.path or grant.query):
+            if isinstance(error, TooLong) and grant.path is None:
                 return _refusal(method, request, 414, "too long")
             raise AuthorizerError(f"authorizer {self._authorizer}: {error}; nothing was sent") from error
 
@@ -225,8 +230,10 @@ class Gate:
         headers = [("Location", location), *self._headers]
         if grant.headers:
             headers = _merged(headers, grant.headers)
-        told = (facts.request, facts.method, self._code, "granted", self._status, headers, b"")
-        return _new(Decision, (*told, signed.signer.key_pair_id, signed.end, cookies, None))
+        method, request = facts[:2]
+        key_pair_id, end = signed.signer.key_pair_id, signed.end
+        row = (request, method, self._code, "granted", self._status, headers, b"", key_pair_id, end, cookies, None)
+        return _new(Decision, row)
 
     def _set_cookies(self, facts: Facts, grant: Grant, signed: Signed) -> Decision:
         """Redirect to the clean URL, with cookies that open what is granted, and clear those of the other form."""
@@ -246,7 +253,7 @@ class Gate:
         """Tell the URL to a script that asks for JSON; redirect everybody else."""
         if not wire.prefers_json(facts.accept):
             redirect = self._redirect(facts, grant, signed)
-            return redirect._replace(headers=[*(redirect.headers or []), _VARY])
+            return redirect._replace(headers=[*redirect.headers, _VARY])
         body = json.dumps({"url": signed.to_url(), "expires": signed.end}).encode("ascii")
         fields = _merged(self._json_headers, grant.headers)
         fields.append(("Content-Length", str(len(body))))
@@ -256,12 +263,12 @@ class Gate:
 
     def _refuse(self, facts: Facts, code: int) -> Decision:
         refusal = _refusal(facts.method, facts.request, code, "refused")
-        if self._answer != "json":
+        if not self._may_answer_json:
             return refusal
-        headers = [*(refusal.headers or []), _VARY]
+        headers = [*refusal.headers, _VARY]
         if not wire.prefers_json(facts.accept):
             return refusal._replace(headers=headers)
-        number, _, phrase = refusal.status.partition(" ")
+        phrase = refusal.status.partition(" ")[2]
         body = json.dumps({"status": code, "error": phrase}).encode("ascii")
         headers = _merged(headers, (("Content-Type", "application/json"), ("Content-Length", str(len(body))), _NOSNIFF))
         return refusal._replace(headers=headers, body=b"" if facts.method == "HEAD" else body)

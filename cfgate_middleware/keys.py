@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 HASH_ALGORITHMS = ("SHA256", "SHA1")
 DEFAULT_HASH_ALGORITHM = "SHA256"
+IMPLIED_HASH_ALGORITHM = "SHA1"  # what CloudFront assumes where no marker stands; AWS's own tools write none for it
 
 _HASHES = {"SHA256": SHA256, "SHA1": SHA1}
 _KEY_PAIR_ID = re.compile(r"[A-Za-z0-9]+")
@@ -66,11 +67,13 @@ class BaseSigner(ABC):
     one, whose entries are dropped unless they are asked for again. Threads may race; the loser signs once more.
     """
 
-    __slots__ = ("_old", "_young", "hash_algorithm", "key_pair_id")
+    __slots__ = ("_old", "_young", "hash_algorithm", "key_pair_id", "parameters")
 
     def __init__(self, key_pair_id: str, hash_algorithm: str) -> None:
         self.key_pair_id = key_pair_id
         self.hash_algorithm = hash_algorithm
+        marker = "" if hash_algorithm == IMPLIED_HASH_ALGORITHM else f"&Hash-Algorithm={hash_algorithm}"
+        self.parameters = f"&Key-Pair-Id={key_pair_id}{marker}"  # what ends every URL signed with this key
         self._young: dict[bytes, str] = {}
         self._old: dict[bytes, str] = {}
 

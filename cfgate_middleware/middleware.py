@@ -17,7 +17,7 @@ from webob.cookies import make_cookie
 
 from cfgate_middleware import wire
 from cfgate_middleware.errors import ConfigError, Problems, kind_of, shown
-from cfgate_middleware.gate import Cookie, Decision, Facts, Gate, Record
+from cfgate_middleware.gate import Cookie, Facts, Gate, Record
 from cfgate_middleware.keys import SignerProtocol
 from cfgate_middleware.keysource import choose_signer
 from cfgate_middleware.options import Pairs, Settings, check_options, is_object_path
@@ -137,28 +137,24 @@ class CloudFrontGate:
         admitted = gate.admit(
             environ["REQUEST_METHOD"], path_info, environ.get("QUERY_STRING", ""), environ.get("HTTP_ACCEPT", "")
         )
-        if isinstance(admitted, Decision):
-            return self._answer(admitted, environ, start_response)
-        return self._answer(self._decide(admitted, environ), environ, start_response)
-
-    def _decide(self, facts: Facts, environ: WSGIEnvironment) -> Decision:
-        environ["cfgate.path"] = facts.path
-        try:
-            verdict: object = self._authorize(environ)
-        except Exception as error:
-            if not callable(error):
-                raise
-            verdict = error  # the HTTP exceptions of WebOb, Pyramid and Werkzeug are responses
-        return self._gate.decide(facts, verdict, self.clock())
-
-    def _answer(self, decision: Decision, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if isinstance(admitted, Facts):
+            environ["cfgate.path"] = admitted.path
+            try:
+                verdict: object = self._authorize(environ)
+            except Exception as error:
+                if not callable(error):
+                    raise
+                verdict = error  # the HTTP exceptions of WebOb, Pyramid and Werkzeug are responses
+            decision = gate.decide(admitted, verdict, self.clock())
+        else:
+            decision = admitted
         if logger.isEnabledFor(logging.INFO):
             logger.info("%s %s -> %s %s key=%s end=%s", decision.method, decision.path, *decision.record()[2:])
         if self._on_decision is not None:
             self._on_decision(decision.record())
         app = decision.app
         if app is None:
-            headers = decision.headers or []
+            headers = decision.headers
             if decision.cookies:
                 headers.extend(map(_set_cookie, decision.cookies))
             start_response(decision.status, headers)

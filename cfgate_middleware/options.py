@@ -6,6 +6,8 @@ takes the raw value and returns the compiled one, or raises ValueError saying wh
 
 from __future__ import annotations
 
+import functools
+import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -35,6 +37,8 @@ _HOP_BY_HOP = frozenset(
         "upgrade",
     }
 )
+# Also those that speak to one kind of cache only: RFC 9213 section 3, and Surrogate-Control before it.
+_CACHE_FIELDS = ("cache-control", "surrogate-control")
 # The last label has a letter in it, so that no IPv4 address is taken for a domain.
 _COOKIE_DOMAIN = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+(?=[a-z0-9-]*[a-z])[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 _PREFIX = re.compile(r"/|(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~-]+)+/?")
@@ -195,10 +199,9 @@ def check_headers(value: object) -> tuple[tuple[str, str], ...]:
         folded = name.lower()
         if folded in _HOP_BY_HOP or folded in ("location", "content-length"):
             raise ValueError(f"{name} is set by the gate or the server; leave it out")
-        if folded == "cache-control" and "no-store" not in re.split(r"[\s,]+", text.lower()):
+        if folded.endswith(_CACHE_FIELDS) and "no-store" not in re.split(r"[\s,]+", text.lower()):
             raise ValueError(
-                f"Cache-Control: {text} would let a cache hand one viewer's signed URL to another; it must contain "
-                "no-store"
+                f"{name}: {text} would let a cache hand one viewer's signed URL to another; it must contain no-store"
             )
     return fields
 
@@ -266,9 +269,26 @@ def is_object_path(path: str) -> bool:
 
 def check_callback(value: object) -> object:
     """Return a callable, or None."""
-    if value is not None and not callable(value):
-        raise ValueError("expected a callable that takes the decision record")
+    if value is not None and (not callable(value) or is_deferred(value)):
+        raise ValueError("expected a plain callable that takes the decision record")
     return value
+
+
+def innermost(function: object) -> object:
+    """Return what a partial, or a partial of a partial, calls in the end."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function
+
+
+def is_deferred(value: object) -> bool:
+    """Say whether calling ``value`` would give a coroutine or generator instead of a result."""
+    function = innermost(value)
+    return inspect.isawaitable(function) or any(
+        test(code)
+        for code in (function, inspect.getattr_static(type(function), "__call__", None))
+        for test in (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+    )
 
 
 def status_line(code: int) -> str:

@@ -18,7 +18,8 @@ from cfgate_middleware.keys import SignerProtocol
 from cfgate_middleware.keysource import check_signer, choose_signer
 from cfgate_middleware.middleware import no_store
 from cfgate_middleware.options import Pairs, Settings, check_options, check_query
-from cfgate_middleware.signing import Signed, Unsignable, sign
+from cfgate_middleware.policy import MAX_EPOCH
+from cfgate_middleware.signing import Signed, Terms, Unsignable, sign
 from cfgate_middleware.verdicts import PASS, Grant, check_authorizer
 
 Written = TypeVar("Written", str, dict[str, str])
@@ -167,8 +168,10 @@ def _signed(
 ) -> Written:
     base_url, path, spelled, query = _object("url", url)
     moment = time.time() if now is None else now
+    if not 0 <= moment <= MAX_EPOCH:  # milliseconds would make a URL for thousands of years
+        raise ConfigError(f"now={shown(now)}: expected epoch seconds from 0 to {MAX_EPOCH}")
     try:
-        return write(sign(check_signer(signer), grant, base_url, path, spelled, query, 60, 0, moment))
+        return write(sign(check_signer(signer), grant, Terms(base_url, 60), path, spelled, query, moment))
     except Unsignable as error:
         raise ConfigError(str(error)) from error
 

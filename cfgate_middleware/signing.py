@@ -6,17 +6,22 @@ re-encodes it afterwards.
 
 from __future__ import annotations
 
-import math
+from math import ceil
 from typing import NamedTuple
 
 from cfgate_middleware.errors import CFGateError
-from cfgate_middleware.keys import BaseSigner
+from cfgate_middleware.keys import IMPLIED_HASH_ALGORITHM, BaseSigner
 from cfgate_middleware.policy import CustomPolicy, canned_policy
 from cfgate_middleware.verdicts import Grant
 from cfgate_middleware.wire import MAX_COOKIE, MAX_URL, spell_path, spell_query, to_base64
 
-# Without a marker CloudFront assumes SHA-1, and AWS's own tools write none for it.
-_HASH_PARAMETER = {"SHA1": "", "SHA256": "&Hash-Algorithm=SHA256"}
+
+class Terms(NamedTuple):
+    """What holds for every grant of a gate."""
+
+    base_url: str  # of the distribution
+    expires: int  # seconds a grant is valid at least, if it does not say so itself
+    reuse_for: int = 0  # seconds during which the same grant gives the same signature
 
 
 class Signed(NamedTuple):
@@ -39,11 +44,9 @@ class Signed(NamedTuple):
         Raises:
             TooLong: if CloudFront would answer it with 414.
         """
-        signer = self.signer
-        url = (
-            f"{self.url}{'&' if '?' in self.url else '?'}{self.statement}={self.value}&Signature={self.signature}"
-            f"&Key-Pair-Id={signer.key_pair_id}{_HASH_PARAMETER[signer.hash_algorithm]}"
-        )
+        url, _, statement, value, signature, signer, _ = self
+        joint = "&" if "?" in url else "?"
+        url = f"{url}{joint}{statement}={value}&Signature={signature}{signer.parameters}"
         if len(url) > MAX_URL:
             raise TooLong(f"the signed URL is {len(url)} bytes long; CloudFront takes {MAX_URL}")
         return url
@@ -59,7 +62,7 @@ class Signed(NamedTuple):
             "CloudFront-Signature": self.signature,
             "CloudFront-Key-Pair-Id": self.signer.key_pair_id,
         }
-        if _HASH_PARAMETER[self.signer.hash_algorithm]:
+        if self.signer.hash_algorithm != IMPLIED_HASH_ALGORITHM:
             cookies["CloudFront-Hash-Algorithm"] = self.signer.hash_algorithm
         longest = max(len(name) + len(value) for name, value in cookies.items())
         if longest > MAX_COOKIE:
@@ -78,29 +81,26 @@ class TooLong(Unsignable):
 def sign(
     signer: BaseSigner,
     grant: Grant,
-    base_url: str,
+    terms: Terms,
     path: str,
     spelled: str,
     query: tuple[tuple[str, str], ...],
-    expires: int,
-    reuse_for: int,
     now: float,
 ) -> Signed:
     """Sign ``grant`` for an object.
 
     Args:
-        base_url: of the distribution.
+        terms: what holds for every grant.
         path: decoded path of the object below the base URL.
         spelled: the same path as it is signed.
         query: the viewer's parameters that are kept, decoded.
-        expires: seconds the grant is valid at least, if it does not say so itself.
-        reuse_for: seconds during which the same grant gives the same signature; 0 for a new one each second.
         now: epoch seconds.
 
     Raises:
         Unsignable: if the grant does not fit the object.
         SigningError: if the signer fails.
     """
+    base_url, expires, reuse_for = terms
     if grant.path is not None:
         path, spelled = grant.path, spell_path(grant.path)
     if grant.query:
@@ -108,10 +108,10 @@ def sign(
         query = (*(pair for pair in query if pair[0] not in chosen), *grant.query)
     url = f"{base_url}{spelled}?{spell_query(query)}" if query else base_url + spelled
     seconds = grant.expires or expires
-    end = math.ceil(now + seconds)
+    end = ceil(now + seconds)
     reuse = reuse_for > 0
     if reuse:
-        window = min(reuse_for, seconds)
+        window = reuse_for if reuse_for < seconds else seconds
         end = -(-end // window) * window
     if grant.is_canned:
         signature = signer.signature(canned_policy(url, end), reuse)

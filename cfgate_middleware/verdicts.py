@@ -5,7 +5,6 @@ Rule: yes is explicit. Only ``True``, 200, 204 and a :class:`Grant` open the gat
 
 from __future__ import annotations
 
-import functools
 import inspect
 import math
 import re
@@ -17,7 +16,16 @@ from typing import Any, Literal
 from wsgiref.types import WSGIApplication, WSGIEnvironment
 
 from cfgate_middleware.errors import AuthorizerError, ConfigError, kind_of, shown
-from cfgate_middleware.options import Pairs, check_answer, check_expires, check_headers, check_query, is_object_path
+from cfgate_middleware.options import (
+    Pairs,
+    check_answer,
+    check_expires,
+    check_headers,
+    check_query,
+    innermost,
+    is_deferred,
+    is_object_path,
+)
 from cfgate_middleware.policy import MAX_EPOCH, ipv4_network
 from cfgate_middleware.wire import content_disposition, is_encodable
 
@@ -170,17 +178,15 @@ def check_authorizer(authorizer: object) -> str:
     Raises:
         ConfigError: if it is no synchronous callable, or a class where an instance is meant.
     """
-    innermost = _innermost(authorizer)
-    if isinstance(innermost, type):
-        raise ConfigError(f"authorize is the class {_name(innermost)}: pass an instance")
+    if isinstance(innermost(authorizer), type):
+        raise ConfigError(f"authorize is the class {_name(authorizer)}: pass an instance")
     if not callable(authorizer):
         raise ConfigError(f"authorize is {kind_of(authorizer)}; expected a callable that takes environ")
-    for function in (innermost, inspect.getattr_static(type(innermost), "__call__", None)):
-        if _is_deferred(function):
-            raise ConfigError(
-                f"authorize={_name(authorizer)} is a coroutine or generator function, whose result is always true; "
-                "expected a plain function that returns a verdict"
-            )
+    if is_deferred(authorizer):
+        raise ConfigError(
+            f"authorize={_name(authorizer)} is a coroutine or generator function, whose result is always true; "
+            "expected a plain function that returns a verdict"
+        )
     return _name(authorizer)
 
 
@@ -204,7 +210,7 @@ def judge(verdict: object, authorizer: str) -> Grant | int | Literal[Pass.PASS] 
         if 400 <= verdict <= 599:
             return int(verdict)
         what = f"the int {int(verdict)}" if -1000 < verdict < 1000 else "an int out of range"
-    elif callable(verdict) and not isinstance(verdict, type) and not _is_deferred(verdict):
+    elif callable(verdict) and not isinstance(verdict, type) and not is_deferred(verdict):
         return verdict
     else:
         if inspect.iscoroutine(verdict):
@@ -219,24 +225,8 @@ def judge(verdict: object, authorizer: str) -> Grant | int | Literal[Pass.PASS] 
 PLAIN = Grant()
 
 
-def _innermost(authorizer: object) -> object:
-    while isinstance(authorizer, functools.partial):
-        authorizer = authorizer.func
-    return authorizer
-
-
-def _is_deferred(function: object) -> bool:
-    """Say whether calling ``function`` would give a coroutine or generator instead of a verdict."""
-    return (
-        inspect.iscoroutinefunction(function)
-        or inspect.isgeneratorfunction(function)
-        or inspect.isasyncgenfunction(function)
-        or inspect.isawaitable(function)
-    )
-
-
 def _name(authorizer: object) -> str:
     """Name a callable by module and qualified name; its repr could show what it was built with."""
-    innermost = _innermost(authorizer)
-    named = innermost if hasattr(innermost, "__qualname__") else type(innermost)
+    function = innermost(authorizer)
+    named = function if hasattr(function, "__qualname__") else type(function)
     return f"{named.__module__}.{named.__qualname__}"
