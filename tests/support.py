@@ -124,6 +124,7 @@ def fetch(
         exc_info: tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None] | None = None,
         /,
     ) -> Any:
+        assert exc_info or not started, "a response is started anew only with exc_info"
         started.append((status, headers))
         return written.append
 
