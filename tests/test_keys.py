@@ -293,9 +293,7 @@ def test_signatures_are_equal_in_every_process(signers: dict[str, Signer], name:
 
 def test_ecdsa_gives_the_signature_of_rfc_6979() -> None:
     """The known answer of RFC 6979 appendix A.2.5 (P-256, SHA-256, "sample") comes out."""
-    private = ec.derive_private_key(
-        0xC9AFA9D845BA75166B5C215767B1D6934E50C3DB36E89B127B8A622B120F6721, ec.SECP256R1()
-    )
+    private = ec.derive_private_key(0xC9AFA9D845BA75166B5C215767B1D6934E50C3DB36E89B127B8A622B120F6721, ec.SECP256R1())
     signer = Signer(KEY_PAIR_ID, private)
     if not signer.deterministic:
         pytest.skip("this OpenSSL has no RFC 6979")

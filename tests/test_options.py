@@ -92,8 +92,7 @@ BAD: dict[str, list[tuple[Any, str]]] = {
         ("ftp://example.com", "scheme 'ftp' is refused: expected https (or http)"),
     ],
     "expires": [
-        (bad, EXPIRES)
-        for bad in (0, -1, MAX_EXPIRES + 1, 60_000_000_000, 60.0, "60", True, float("nan"), float("inf"))
+        (bad, EXPIRES) for bad in (0, -1, MAX_EXPIRES + 1, 60_000_000_000, 60.0, "60", True, float("nan"), float("inf"))
     ]
     + [(bad, EXPIRES) for bad in (timedelta(0), timedelta(seconds=-1), timedelta(seconds=1.5), timedelta.max)],
     "code": [(bad, CODE) for bad in (True, 0, 200, 300, 304, 305, 306, 309, 404, 303.0, "303", HTTPStatus.OK)],

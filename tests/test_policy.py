@@ -37,9 +37,9 @@ NO_EPOCHS = [
     datetime.fromtimestamp(NOW, UTC),
 ]
 
-resources = st.text(
-    st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_characters='"\\<>#'), min_size=1
-).map(lambda text: f"https://h/{text}")
+resources = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_characters='"\\<>#'), min_size=1).map(
+    lambda text: f"https://h/{text}"
+)
 epochs = st.integers(0, MAX_EPOCH)
 networks = st.ip_addresses(v=4, network="0.0.0.0/0").flatmap(
     lambda address: st.integers(0, 32).map(lambda length: str(ipaddress.ip_network(f"{address}/{length}", False)))
@@ -106,9 +106,7 @@ def test_a_policy_is_json_that_says_what_it_was_given(policy: CustomPolicy) -> N
     assert statement.pop("Resource") == policy.resource
     condition = statement.pop("Condition")
     assert condition.pop("DateLessThan") == {"AWS:EpochTime": policy.end}
-    assert condition.pop("DateGreaterThan", None) == (
-        None if policy.start is None else {"AWS:EpochTime": policy.start}
-    )
+    assert condition.pop("DateGreaterThan", None) == (None if policy.start is None else {"AWS:EpochTime": policy.start})
     assert condition.pop("IpAddress", None) == (
         None if policy.ip_address is None else {"AWS:SourceIp": policy.ip_address}
     )
@@ -367,13 +365,24 @@ def test_anything_else_is_no_policy(data: bytes, message: str) -> None:
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
-    lambda inner: st.lists(inner, max_size=2)
-    | st.dictionaries(
-        st.sampled_from(
-            ["Statement", "Resource", "Condition", "DateLessThan", "AWS:EpochTime", "IpAddress", "AWS:SourceIp", "x"]
-        ),
-        inner,
-        max_size=3,
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "Statement",
+                    "Resource",
+                    "Condition",
+                    "DateLessThan",
+                    "AWS:EpochTime",
+                    "IpAddress",
+                    "AWS:SourceIp",
+                    "x",
+                ]
+            ),
+            inner,
+            max_size=3,
+        )
     ),
 )
 

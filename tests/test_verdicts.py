@@ -69,7 +69,7 @@ FIELDS: dict[str, list[tuple[Any, Any]]] = {
     ],
     "path": [(None, None), ("/a", "/a"), ("/reports/é *?#%2e.pdf", "/reports/é *?#%2e.pdf"), ("/.hidden", "/.hidden")],
     "scope": [
-        *((scope, scope) for scope in ("object", "directory", "/", "/a/", "/a/b*?\"/")),
+        *((scope, scope) for scope in ("object", "directory", "/", "/a/", '/a/b*?"/')),
         (Scope.DIRECTORY, "directory"),
     ],
     "ip_address": [

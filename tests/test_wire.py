@@ -69,7 +69,7 @@ def test_a_spelled_value_is_unreserved_and_upper_case_hex(text: str) -> None:
     assert unquote(spelled, errors="strict") == text
 
 
-@pytest.mark.parametrize("char", '*?#&=+;"\\\'%@:<> \n\0()!,$|^`{}[]')
+@pytest.mark.parametrize("char", "*?#&=+;\"\\'%@:<> \n\0()!,$|^`{}[]")
 def test_no_delimiter_or_wildcard_survives_spelling(char: str) -> None:
     """A star, a quote, a question mark: each becomes its hex form, so it is data wherever it lands."""
     assert spell_path(char) == spell_value(char) == f"%{ord(char):02X}"
