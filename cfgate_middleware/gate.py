@@ -93,7 +93,7 @@ class Decision(NamedTuple):
     code: int | None
     reason: str
     status: str
-    headers: Headers  # one list a decision: the shell adds the cookies to it
+    headers: Headers
     body: bytes = b""
     key_pair_id: str | None = None
     end: int | None = None
@@ -221,18 +221,13 @@ class Gate:
                 return _refusal(method, request, 414, "too long")
             raise AuthorizerError(f"authorizer {self._authorizer}: {error}; nothing was sent") from error
 
-    def _redirect(self, facts: Facts, grant: Grant, signed: Signed) -> Decision:
-        return self._see_other(signed.to_url(), facts, grant, signed)
-
-    def _see_other(
-        self, location: str, facts: Facts, grant: Grant, signed: Signed, cookies: tuple[Cookie, ...] = ()
-    ) -> Decision:
-        headers = [("Location", location), *self._headers]
+    def _redirect(self, facts: Facts, grant: Grant, signed: Signed, cookies: tuple[Cookie, ...] = ()) -> Decision:
+        """Redirect to the signed URL or, with cookies that carry the signature, to the clean one."""
+        headers = [("Location", signed.url if cookies else signed.to_url()), *self._headers]
         if grant.headers:
             headers = _merged(headers, grant.headers)
-        method, request = facts[:2]
-        key_pair_id, end = signed.signer.key_pair_id, signed.end
-        row = (request, method, self._code, "granted", self._status, headers, b"", key_pair_id, end, cookies, None)
+        key_pair_id, end, code = signed.signer.key_pair_id, signed.end, self._code
+        row = facts.request, facts.method, code, "granted", self._status, headers, b"", key_pair_id, end, cookies, None
         return _new(Decision, row)
 
     def _set_cookies(self, facts: Facts, grant: Grant, signed: Signed) -> Decision:
@@ -244,7 +239,7 @@ class Gate:
         values = signed.to_cookies()
         names = [f"CloudFront-{name}" for name in wire.RESERVED]
         cookies = tuple(self._cookie(name, values.get(name), path) for name in names)
-        return self._see_other(signed.url, facts, grant, signed, cookies)
+        return self._redirect(facts, grant, signed, cookies)
 
     def _cookie(self, name: str, value: str | None, path: str) -> Cookie:
         return Cookie(name, value, path, self._cookie_domain, self._cookie_secure, self._cookie_samesite)

@@ -17,7 +17,7 @@ from webob.cookies import make_cookie
 
 from cfgate_middleware import wire
 from cfgate_middleware.errors import ConfigError, Problems, kind_of, shown
-from cfgate_middleware.gate import Cookie, Facts, Gate, Record
+from cfgate_middleware.gate import Cookie, Decision, Facts, Gate, Record
 from cfgate_middleware.keys import SignerProtocol
 from cfgate_middleware.keysource import choose_signer
 from cfgate_middleware.options import Pairs, Settings, check_options, is_object_path
@@ -144,7 +144,8 @@ class CloudFrontGate:
             except Exception as error:
                 if not callable(error):
                     raise
-                verdict = error  # the HTTP exceptions of WebOb, Pyramid and Werkzeug are responses
+                # The HTTP exceptions of WebOb, Pyramid and Werkzeug are responses.
+                verdict = error.with_traceback(None)  # which holds this frame: a cycle
             decision = gate.decide(admitted, verdict, self.clock())
         else:
             decision = admitted
@@ -154,10 +155,7 @@ class CloudFrontGate:
             self._on_decision(decision.record())
         app = decision.app
         if app is None:
-            headers = decision.headers
-            if decision.cookies:
-                headers.extend(map(_set_cookie, decision.cookies))
-            start_response(decision.status, headers)
+            start_response(decision.status, header_list(decision) if decision.cookies else decision.headers)
             return [decision.body] if decision.body else []
         if app is PASS:
             return self._app(environ, start_response)
@@ -217,6 +215,11 @@ class CloudFrontGate:
             if not isinstance(path, str) or not is_object_path(path.removesuffix("/") or "/x"):
                 raise ConfigError(f"clear_cookies: {shown(path)}: expected a clean decoded path, such as '/films/42/'")
         return [_set_cookie(cookie) for cookie in self._gate.clear_cookies(*map(wire.spell_path, paths))]
+
+
+def header_list(decision: Decision) -> list[tuple[str, str]]:
+    """Return the header fields of a decision, its cookies written out."""
+    return [*decision.headers, *map(_set_cookie, decision.cookies)]
 
 
 def _set_cookie(cookie: Cookie) -> tuple[str, str]:

@@ -103,9 +103,9 @@ def sign(
     base_url, expires, reuse_for = terms
     if grant.path is not None:
         path, spelled = grant.path, spell_path(grant.path)
-    if grant.query:
-        chosen = {name for name, _ in grant.query}
-        query = (*(pair for pair in query if pair[0] not in chosen), *grant.query)
+    if grant.parameters:
+        chosen = {name for name, _ in grant.parameters}
+        query = (*(pair for pair in query if pair[0] not in chosen), *grant.parameters)
     url = f"{base_url}{spelled}?{spell_query(query)}" if query else base_url + spelled
     seconds = grant.expires or expires
     end = ceil(now + seconds)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum, auto
@@ -27,7 +27,7 @@ from cfgate_middleware.options import (
     is_object_path,
 )
 from cfgate_middleware.policy import MAX_EPOCH, ipv4_network
-from cfgate_middleware.wire import content_disposition, is_encodable
+from cfgate_middleware.wire import MAX_URL, content_disposition, is_encodable, spell_path, spell_query
 
 # S3 puts the value of this parameter into Content-Disposition:
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
@@ -78,6 +78,8 @@ class Grant:
     headers: tuple[tuple[str, str], ...]
     filename: str | None
     answer: str | None
+    # Query and filename together, as they are added to the URL.
+    parameters: tuple[tuple[str, str], ...] = field(init=False, repr=False, compare=False)
     # One object, nothing but an end: a canned policy says it all.
     is_canned: bool = field(init=False, repr=False, compare=False)
 
@@ -114,25 +116,31 @@ class Grant:
         keep("filename", _check_filename, filename)
         keep("answer", check_answer, answer)
         if not problems:
-            problems.extend(self._contradictions())
+            self._check_together(problems)
         if problems:
             raise ConfigError(*problems)
-        if filename is not None:
-            object.__setattr__(self, "query", (*self.query, (_DISPOSITION, content_disposition(filename))))
         plain = scope == "object" and not_before is None and ip_address is None
         object.__setattr__(self, "is_canned", plain)
 
-    def _contradictions(self) -> Iterator[str]:
-        """Find fields that are fine by themselves but not together."""
-        if self.filename is not None and any(name == _DISPOSITION for name, _ in self.query):
-            yield f"Grant: filename={shown(self.filename)} and query both give {_DISPOSITION}; leave one out"
-        if self.path is not None and self.scope == "directory" and self.path.rindex("/") == 0:
-            yield (
-                f"Grant: scope='directory' of path={shown(self.path)} is the root of the distribution; write scope='/' "
-                "to grant all of it"
+    def _check_together(self, problems: list[str]) -> None:
+        """Find fields that are fine by themselves but not together, and put ``filename`` to the query."""
+        path, scope, query = self.path, self.scope, self.query
+        if self.filename is not None:
+            if any(name == _DISPOSITION for name, _ in query):
+                problems.append(
+                    f"Grant: filename={shown(self.filename)} and query both give {_DISPOSITION}; leave one out"
+                )
+            query = (*query, (_DISPOSITION, content_disposition(self.filename)))
+        object.__setattr__(self, "parameters", query)
+        if path is not None and scope == "directory" and path.rindex("/") == 0:
+            problems.append(
+                f"Grant: scope='directory' of path={shown(path)} is the root of the distribution; write scope='/' to "
+                "grant all of it"
             )
-        if self.path is not None and self.scope[:1] == "/" and not self.path.startswith(self.scope):
-            yield f"Grant: path={shown(self.path)} lies outside scope={shown(self.scope)}"
+        if path is not None and scope[:1] == "/" and not path.startswith(scope):
+            problems.append(f"Grant: path={shown(path)} lies outside scope={shown(scope)}")
+        if (length := len(spell_path(path or "")) + len(spell_query(query))) > MAX_URL:
+            problems.append(f"Grant: path and query are {length} bytes long when spelled; a whole URL may be {MAX_URL}")
 
 
 def _check_not_before(value: object) -> int:
