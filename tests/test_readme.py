@@ -85,9 +85,9 @@ def test_the_python_examples_run_from_top_to_bottom(django: None, files: Callabl
     assert film.location == "https://media.example.com/films/42/index.m3u8"
     for cookie in film.values("Set-Cookie"):
         assert {"Domain=example.com", "Path=/films/42/"} <= set(cookie.split("; "))
-    told = fetch(space["api"], "/private/films/42/index.m3u8", HTTP_ACCEPT="application/json")
+    told = fetch(space["api"], "/private/a.json", REMOTE_USER="ada", HTTP_ACCEPT="application/json")
     assert told.values("Access-Control-Allow-Origin") == ["https://app.example.com"]
-    assert told.body.startswith(b'{"url": "https://d111111abcdef8.cloudfront.net/films/42/index.m3u8?')
+    assert told.body.startswith(b'{"url": "https://d111111abcdef8.cloudfront.net/a.json?')
     assert "response-content-disposition=attachment" in fetch(space["downloads"], "/private/r.pdf").location
     pictures = space["pictures"]
     pictures.clock = lambda: 1_800_000_001
