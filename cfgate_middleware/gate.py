@@ -35,6 +35,7 @@ _GRANT_HEADERS = (
     ("Cache-Control", "private, no-store"),
     ("Referrer-Policy", "no-referrer"),
 )
+_JSON = ("Content-Type", "application/json")
 _VARY = ("Vary", "Accept")
 _NOSNIFF = ("X-Content-Type-Options", "nosniff")
 
@@ -124,9 +125,7 @@ class Gate:
         self._below = f"{settings.prefix}/"
         self._status = status_line(settings.code)
         self._headers = _merged((*_GRANT_HEADERS, ("Content-Length", "0")), settings.headers)
-        self._json_headers = _merged(
-            (*_GRANT_HEADERS, ("Content-Type", "application/json"), _NOSNIFF, _VARY), settings.headers
-        )
+        self._json_headers = _merged(_merged(_GRANT_HEADERS, (_JSON, _NOSNIFF, _VARY)), settings.headers)
         self._answer = ANSWERS[settings.answer]
         self._may_answer_json = settings.answer == "json"
         self._cookie_domain = settings.cookie_domain
@@ -234,8 +233,10 @@ class Gate:
         """Redirect to the clean URL, with cookies that open what is granted, and clear those of the other form."""
         scope = signed.resource.rstrip("*").partition("?")[0][self._origin_length :]
         path = self.cookie_path or scope
-        if not f"{scope}/".startswith(f"{path.rstrip('/')}/"):
+        if path != scope and not scope.startswith(f"{path.rstrip('/')}/"):  # RFC 6265 section 5.1.4
             raise Unsignable(f"browsers would not send cookies of cookie_path {path} with what is granted")
+        if len(path) > wire.MAX_COOKIE_ATTRIBUTE:
+            raise TooLong(f"the cookie path is {len(path)} bytes long; browsers keep {wire.MAX_COOKIE_ATTRIBUTE}")
         values = signed.to_cookies()
         names = [f"CloudFront-{name}" for name in wire.RESERVED]
         cookies = tuple(self._cookie(name, values.get(name), path) for name in names)
@@ -265,7 +266,7 @@ class Gate:
             return refusal._replace(headers=headers)
         phrase = refusal.status.partition(" ")[2]
         body = json.dumps({"status": code, "error": phrase}).encode("ascii")
-        headers = _merged(headers, (("Content-Type", "application/json"), ("Content-Length", str(len(body))), _NOSNIFF))
+        headers = _merged(headers, (_JSON, ("Content-Length", str(len(body))), _NOSNIFF))
         return refusal._replace(headers=headers, body=b"" if facts.method == "HEAD" else body)
 
 

@@ -212,7 +212,7 @@ class CloudFrontGate:
         if not paths and self._gate.cookie_path is None:
             raise ConfigError("clear_cookies: expected the paths that cookies were set for, such as '/films/42/'")
         for path in paths:
-            if not isinstance(path, str) or not is_object_path(path.removesuffix("/") or "/x"):
+            if not isinstance(path, str) or not (path == "/" or is_object_path(path.removesuffix("/"))):
                 raise ConfigError(f"clear_cookies: {shown(path)}: expected a clean decoded path, such as '/films/42/'")
         return [_set_cookie(cookie) for cookie in self._gate.clear_cookies(*map(wire.spell_path, paths))]
 

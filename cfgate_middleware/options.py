@@ -45,7 +45,7 @@ _PREFIX = re.compile(r"/|(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~-]+)+/?")
 _REDIRECT_CODES = (301, 302, 303, 307, 308)
 ANSWERS = ("redirect", "cookies", "json")
 SameSite = Literal["Lax", "Strict", "None"]
-_SAMESITE: dict[object, SameSite] = {"lax": "Lax", "strict": "Strict", "none": "None"}
+_SAMESITE: dict[str, SameSite] = {"lax": "Lax", "strict": "Strict", "none": "None"}
 
 Pairs = Mapping[str, str] | Iterable[tuple[str, str]]
 
@@ -148,9 +148,9 @@ def check_reuse_for(value: object) -> int:
 
 def check_answer(value: object) -> str:
     """Return the name of a kind of answer."""
-    if value not in ANSWERS:
+    if not isinstance(value, str) or value not in ANSWERS:
         raise ValueError(f"expected one of {', '.join(ANSWERS)}")
-    return str(value)
+    return ANSWERS[ANSWERS.index(value)]  # of an enum, the plain text
 
 
 def check_cookie_domain(value: object) -> str | None:
@@ -176,7 +176,7 @@ def check_cookie_path(value: object) -> str | None:
 
 def check_cookie_samesite(value: object) -> SameSite:
     """Return a SameSite attribute."""
-    samesite = _SAMESITE.get(value.lower() if isinstance(value, str) else value)
+    samesite = _SAMESITE.get(value.lower()) if isinstance(value, str) else None
     if samesite is None:
         raise ValueError("expected 'Lax', 'Strict' or 'None' (as text)")
     return samesite

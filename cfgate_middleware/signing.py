@@ -55,8 +55,10 @@ class Signed(NamedTuple):
         """Return the values of the signed cookies by name.
 
         Raises:
-            TooLong: if browsers would drop one.
+            TooLong: if browsers would drop one, or CloudFront would answer the URL with 414.
         """
+        if len(self.url) > MAX_URL:
+            raise TooLong(f"the URL is {len(self.url)} bytes long; CloudFront takes {MAX_URL}")
         cookies = {
             f"CloudFront-{self.statement}": self.value,
             "CloudFront-Signature": self.signature,

@@ -26,6 +26,9 @@ _RESERVED_FOLDED = frozenset(name.lower() for name in RESERVED)
 MAX_URL = 8192
 # RFC 6265 section 6.1: what browsers must keep of name, value and attributes; they keep little more.
 MAX_COOKIE = 4096
+# Browsers drop a longer attribute, a Path among them, and keep the cookie for another path instead:
+# https://httpwg.org/http-extensions/draft-ietf-httpbis-rfc6265bis.html#section-5.6
+MAX_COOKIE_ATTRIBUTE = 1024
 
 # DG/private-content-linux-openssl.html: standard base64, then + = / become - _ ~ (padding is kept).
 _TO_CLOUDFRONT = bytes.maketrans(b"+=/", b"-_~")
