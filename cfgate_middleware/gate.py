@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Callable
 from typing import Literal, NamedTuple
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import urlsplit
 from wsgiref.types import WSGIApplication
 
 from cfgate_middleware import wire
@@ -34,10 +34,9 @@ _GRANT_HEADERS = (
     ("Content-Type", "text/plain; charset=utf-8"),
     ("Cache-Control", "private, no-store"),
     ("Referrer-Policy", "no-referrer"),
+    ("Content-Length", "0"),
 )
-_JSON = ("Content-Type", "application/json")
 _VARY = ("Vary", "Accept")
-_NOSNIFF = ("X-Content-Type-Options", "nosniff")
 
 
 class Facts(NamedTuple):
@@ -124,8 +123,7 @@ class Gate:
         self._prefix = settings.prefix
         self._below = f"{settings.prefix}/"
         self._status = status_line(settings.code)
-        self._headers = _merged((*_GRANT_HEADERS, ("Content-Length", "0")), settings.headers)
-        self._json_headers = _merged(_merged(_GRANT_HEADERS, (_JSON, _NOSNIFF, _VARY)), settings.headers)
+        self._headers = _merged(_GRANT_HEADERS, settings.headers)
         self._answer = ANSWERS[settings.answer]
         self._may_answer_json = settings.answer == "json"
         self._cookie_domain = settings.cookie_domain
@@ -161,14 +159,14 @@ class Gate:
                 return _refusal(method, spelled, 400, "unclean path")
             if not wire.is_clean(path or "/"):
                 return _refusal(method, spelled, 400, "unclean path")
-        if method not in ("GET", "HEAD"):
+        if method != "GET" and method != "HEAD":
             if method == "OPTIONS":
                 fields = [_ALLOW, ("Cache-Control", "no-store")]
                 return Decision(spelled, method, 204, "options", status_line(204), fields)
             return _refusal(method, spelled, 405, "method", _ALLOW)
         resource = path[len(self._prefix) :]
-        resource_spelled = spelled[len(self._prefix) :]
-        if resource[-1:] in ("", "/"):
+        resource_spelled = resource if spelled is path else spelled[len(self._prefix) :]
+        if not resource or resource[-1] == "/":
             if self._index is None:
                 return _refusal(method, spelled, 404, "no object")
             index = self._index if resource else f"/{self._index}"
@@ -177,7 +175,7 @@ class Gate:
         query: tuple[tuple[str, str], ...] = ()
         if self._forward_query and query_string:
             try:
-                query = _kept(query_string, self._forward_query)
+                query = wire.kept_parameters(query_string, self._forward_query)
             except ValueError:
                 return _refusal(method, spelled, 400, "unclean query")
         return _new(Facts, (method, spelled, resource, resource_spelled, query, accept))
@@ -192,7 +190,9 @@ class Gate:
             AuthorizerError: if the verdict is none, or a grant that cannot be signed for this request.
             SigningError: if the signer fails.
         """
-        judged = PLAIN if verdict is True else judge(verdict, self._authorizer)
+        if verdict is True:  # as judge() says too, but most of the time
+            return self._grant(facts, PLAIN, now)
+        judged = judge(verdict, self._authorizer)
         if isinstance(judged, Grant):
             return self._grant(facts, judged, now)
         if isinstance(judged, int):
@@ -250,24 +250,20 @@ class Gate:
         if not wire.prefers_json(facts.accept):
             redirect = self._redirect(facts, grant, signed)
             return redirect._replace(headers=[*redirect.headers, _VARY])
-        body = json.dumps({"url": signed.to_url(), "expires": signed.end}).encode("ascii")
-        fields = _merged(self._json_headers, grant.headers)
-        fields.append(("Content-Length", str(len(body))))
-        sent = b"" if facts.method == "HEAD" else body
+        told = {"url": signed.to_url(), "expires": signed.end}
+        fields, body = _as_json(facts.method, _merged(self._headers, grant.headers), told)
         key_pair_id = signed.signer.key_pair_id
-        return Decision(facts.request, facts.method, 200, "granted", "200 OK", fields, sent, key_pair_id, signed.end)
+        return Decision(facts.request, facts.method, 200, "granted", "200 OK", fields, body, key_pair_id, signed.end)
 
     def _refuse(self, facts: Facts, code: int) -> Decision:
         refusal = _refusal(facts.method, facts.request, code, "refused")
         if not self._may_answer_json:
             return refusal
-        headers = [*refusal.headers, _VARY]
         if not wire.prefers_json(facts.accept):
-            return refusal._replace(headers=headers)
-        phrase = refusal.status.partition(" ")[2]
-        body = json.dumps({"status": code, "error": phrase}).encode("ascii")
-        headers = _merged(headers, (_JSON, ("Content-Length", str(len(body))), _NOSNIFF))
-        return refusal._replace(headers=headers, body=b"" if facts.method == "HEAD" else body)
+            return refusal._replace(headers=[*refusal.headers, _VARY])
+        told = {"status": code, "error": refusal.status.partition(" ")[2]}
+        fields, body = _as_json(facts.method, refusal.headers, told)
+        return refusal._replace(headers=fields, body=body)
 
 
 # What a grant is answered with: one row a kind of answer.
@@ -291,28 +287,19 @@ def _refusal(method: str, path: str, code: int, reason: str, *headers: tuple[str
     return Decision(path, named, code, reason, status, fields, b"" if method == "HEAD" else body)
 
 
+def _as_json(method: str, headers: Headers, value: object) -> tuple[Headers, bytes]:
+    """Return ``value`` as a JSON body, and the header fields it needs put among the others."""
+    body = json.dumps(value).encode("ascii")
+    fields = (
+        ("Content-Type", "application/json"),
+        ("Content-Length", str(len(body))),
+        ("X-Content-Type-Options", "nosniff"),
+        _VARY,
+    )
+    return _merged(headers, fields), b"" if method == "HEAD" else body
+
+
 def _merged(headers: Headers | tuple[tuple[str, str], ...], extra: tuple[tuple[str, str], ...]) -> Headers:
     """Return ``headers`` with ``extra`` in place of those of the same names; cookies and Vary are added."""
     replaced = {name.lower() for name, _ in extra} - {"set-cookie", "vary"}
     return [field for field in headers if field[0].lower() not in replaced] + list(extra)
-
-
-def _kept(query_string: str, names: frozenset[str]) -> tuple[tuple[str, str], ...]:
-    """Return the viewer's parameters of these names, decoded once; ``+`` is a space, as forms write it.
-
-    Raises:
-        ValueError: if one is given twice, or is no UTF-8 text.
-    """
-    kept: dict[str, str] = {}
-    for pair in query_string.split("&"):
-        raw_name, _, raw_value = pair.partition("=")
-        name = _decoded(raw_name, "replace")
-        if name in kept:
-            raise ValueError("given twice")
-        if name in names:
-            kept[name] = _decoded(raw_value, "strict")
-    return tuple(kept.items())
-
-
-def _decoded(text: str, errors: str) -> str:
-    return unquote_to_bytes(text.replace("+", " ").encode("latin-1")).decode("utf-8", errors)

@@ -13,7 +13,7 @@ import binascii
 import ipaddress
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -92,6 +92,27 @@ def spell_value(text: str) -> str:
 def spell_query(pairs: Iterable[tuple[str, str]]) -> str:
     """Spell decoded name-value pairs as a query string without its ``?``."""
     return "&".join(f"{spell_value(name)}={spell_value(value)}" for name, value in pairs)
+
+
+def kept_parameters(query_string: str, names: frozenset[str]) -> tuple[tuple[str, str], ...]:
+    """Return the viewer's parameters of these names, decoded once; ``+`` is a space, as forms write it.
+
+    Raises:
+        ValueError: if one is given twice, or is no UTF-8 text.
+    """
+    kept: dict[str, str] = {}
+    for pair in query_string.split("&"):
+        raw_name, _, raw_value = pair.partition("=")
+        name = _decoded(raw_name, "replace")
+        if name in kept:
+            raise ValueError("given twice")
+        if name in names:
+            kept[name] = _decoded(raw_value, "strict")
+    return tuple(kept.items())
+
+
+def _decoded(text: str, errors: str) -> str:
+    return unquote_to_bytes(text.replace("+", " ").encode("latin-1")).decode("utf-8", errors)
 
 
 def content_disposition(filename: str) -> str:

@@ -851,12 +851,12 @@ def test_json_tells_a_script_the_url(code: int) -> None:
     assert decision.headers == [
         ("Cache-Control", "private, no-store"),
         ("Referrer-Policy", "no-referrer"),
-        ("Content-Type", "application/json"),
-        ("X-Content-Type-Options", "nosniff"),
-        ("Vary", "Accept"),
         ("X-A", "1"),
         ("vary", "Origin"),
+        ("Content-Type", "application/json"),
         ("Content-Length", str(len(decision.body))),
+        ("X-Content-Type-Options", "nosniff"),
+        ("Vary", "Accept"),
     ]
     redirect = made.grant("/private/é.pdf", accept=BROWSER)
     assert json.loads(decision.body) == {"url": location_of(redirect), "expires": NOW + 60}
