@@ -9,12 +9,14 @@ import logging
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from cfgate_middleware.errors import ConfigError, Problems, kind_of, shown
 from cfgate_middleware.keys import (
     DEFAULT_HASH_ALGORITHM,
     HASH_ALGORITHMS,
+    AdaptedSigner,
+    BaseSigner,
     Signer,
     SignerProtocol,
     check_key_pair_id,
@@ -32,7 +34,7 @@ def choose_signer(
     private_key: object,
     priv_key_string: object,
     hash_algorithm: Any,
-) -> SignerProtocol:
+) -> BaseSigner:
     """Return the one signer that the key options describe.
 
     Raises:
@@ -114,7 +116,7 @@ def _read_file(source: str | os.PathLike[str]) -> bytes:
         ) from None
 
 
-def check_signer(signer: object, hash_algorithm: object = None) -> SignerProtocol:
+def check_signer(signer: object, hash_algorithm: object = None) -> BaseSigner:
     """Return ``signer`` if it has the shape of one, and ``hash_algorithm`` does not contradict it."""
     own: Any = getattr(signer, "hash_algorithm", None)
     if isinstance(signer, type) or own not in HASH_ALGORITHMS or not callable(getattr(signer, "sign", None)):
@@ -127,4 +129,4 @@ def check_signer(signer: object, hash_algorithm: object = None) -> SignerProtoco
         raise ConfigError(
             f"signer signs with {own}, but hash_algorithm={shown(hash_algorithm)} is given; leave hash_algorithm out"
         )
-    return signer  # type: ignore[return-value]  # the protocol was checked by hand: no runtime check sees properties
+    return signer if isinstance(signer, BaseSigner) else AdaptedSigner(cast("SignerProtocol", signer))

@@ -13,12 +13,14 @@ from datetime import datetime, timedelta
 from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+from webob.cookies import make_cookie
+
 from cfgate_middleware import wire
-from cfgate_middleware.errors import ConfigError, Problems, kind_of
-from cfgate_middleware.gate import Decision, Facts, Gate, Record
+from cfgate_middleware.errors import ConfigError, Problems, kind_of, shown
+from cfgate_middleware.gate import Cookie, Decision, Facts, Gate, Record
 from cfgate_middleware.keys import SignerProtocol
 from cfgate_middleware.keysource import choose_signer
-from cfgate_middleware.options import Pairs, Settings, check_options
+from cfgate_middleware.options import Pairs, Settings, check_options, is_object_path
 from cfgate_middleware.signing import Unsignable
 from cfgate_middleware.verdicts import PASS, Authorizer, Grant, check_authorizer
 
@@ -45,6 +47,14 @@ class CloudFrontGate:
         headers: extra header fields on grants.
         forward_query: names of viewer parameters to keep in the signed URL.
         index: file name appended to a path that ends in ``/``.
+        reuse_for: seconds during which every redirect of one object has the same URL, so that browsers can cache the
+            object; at most ``expires``. The URL is then valid for up to ``expires + reuse_for`` seconds.
+        answer: ``"redirect"``; ``"cookies"``: signed cookies and a redirect to the clean URL; ``"json"``: the URL as
+            JSON for scripts that accept it.
+        cookie_domain: for cookies; a domain that covers the distribution's host. Without it the cookies belong to
+            the host that sets them.
+        cookie_path: for cookies; without it, the path of what is granted.
+        cookie_samesite: for cookies: ``"Lax"``, ``"Strict"`` or ``"None"``.
         on_decision: called with the :class:`~cfgate_middleware.gate.Record` of every request below the prefix, after
             signing and before the response starts; what it raises propagates.
 
@@ -72,6 +82,11 @@ class CloudFrontGate:
         headers: Pairs | None = None,
         forward_query: Iterable[str] | None = None,
         index: str | None = None,
+        reuse_for: int | timedelta = 0,
+        answer: str = "redirect",
+        cookie_domain: str | None = None,
+        cookie_path: str | None = None,
+        cookie_samesite: str = "Lax",
         on_decision: Callable[[Record], object] | None = None,
     ) -> None:
         problems = Problems()
@@ -89,6 +104,11 @@ class CloudFrontGate:
                     "headers": headers,
                     "forward_query": forward_query,
                     "index": index,
+                    "reuse_for": reuse_for,
+                    "answer": answer,
+                    "cookie_domain": cookie_domain,
+                    "cookie_path": cookie_path,
+                    "cookie_samesite": cookie_samesite,
                     "on_decision": on_decision,
                 }
             )
@@ -114,29 +134,28 @@ class CloudFrontGate:
         gate = self._gate
         if not gate.covers(path_info):
             return self._app(environ, start_response)
-        admitted = gate.admit(environ["REQUEST_METHOD"], path_info, environ.get("QUERY_STRING", ""))
-        if isinstance(admitted, Decision):
-            return self._answer(admitted, environ, start_response)
-        return self._answer(self._decide(admitted, environ), environ, start_response)
-
-    def _decide(self, facts: Facts, environ: WSGIEnvironment) -> Decision:
-        environ["cfgate.path"] = facts.path
-        try:
-            verdict: object = self._authorize(environ)
-        except Exception as error:
-            if not callable(error):
-                raise
-            verdict = error  # the HTTP exceptions of WebOb, Pyramid and Werkzeug are responses
-        return self._gate.decide(facts, verdict, self.clock())
-
-    def _answer(self, decision: Decision, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        admitted = gate.admit(
+            environ["REQUEST_METHOD"], path_info, environ.get("QUERY_STRING", ""), environ.get("HTTP_ACCEPT", "")
+        )
+        if isinstance(admitted, Facts):
+            environ["cfgate.path"] = admitted.path
+            try:
+                verdict: object = self._authorize(environ)
+            except Exception as error:
+                if not callable(error):
+                    raise
+                # The HTTP exceptions of WebOb, Pyramid and Werkzeug are responses.
+                verdict = error.with_traceback(None)  # which holds this frame: a cycle
+            decision = gate.decide(admitted, verdict, self.clock())
+        else:
+            decision = admitted
         if logger.isEnabledFor(logging.INFO):
             logger.info("%s %s -> %s %s key=%s end=%s", decision.method, decision.path, *decision.record()[2:])
         if self._on_decision is not None:
             self._on_decision(decision.record())
         app = decision.app
         if app is None:
-            start_response(decision.status, decision.headers or [])
+            start_response(decision.status, header_list(decision) if decision.cookies else decision.headers)
             return [decision.body] if decision.body else []
         if app is PASS:
             return self._app(environ, start_response)
@@ -151,6 +170,7 @@ class CloudFrontGate:
         not_before: datetime | float | None = None,
         ip_address: str | None = None,
         query: Pairs | None = None,
+        filename: str | None = None,
     ) -> str:
         """Return the signed URL of an object, for views and templates that have authorized the viewer themselves.
 
@@ -164,12 +184,55 @@ class CloudFrontGate:
         if not isinstance(path, str):  # None would be a Grant that leaves the path as it is
             raise ConfigError(f"path is {kind_of(path)}; expected the decoded path of one object")
         grant = Grant(
-            path=path, expires=expires, scope=scope, not_before=not_before, ip_address=ip_address, query=query
+            path=path,
+            expires=expires,
+            scope=scope,
+            not_before=not_before,
+            ip_address=ip_address,
+            query=query,
+            filename=filename,
         )
         try:
             return self._gate.sign(grant, path, wire.spell_path(path), self.clock()).to_url()
         except Unsignable as error:
             raise ConfigError(str(error)) from error
+
+    def clear_cookies(self, *paths: str) -> list[tuple[str, str]]:
+        """Return the header fields with which a log-out view clears signed cookies from this browser.
+
+        What ends access is the end of the grant, not this: a copy of the cookies works until then.
+
+        Args:
+            paths: the decoded scopes and objects on the distribution that cookies were set for, such as
+                ``"/films/42/"``; none are needed where ``cookie_path`` is set.
+
+        Raises:
+            ConfigError: if a path is not clean, or none says which cookies are meant.
+        """
+        if not paths and self._gate.cookie_path is None:
+            raise ConfigError("clear_cookies: expected the paths that cookies were set for, such as '/films/42/'")
+        for path in paths:
+            if not isinstance(path, str) or not (path == "/" or is_object_path(path.removesuffix("/"))):
+                raise ConfigError(f"clear_cookies: {shown(path)}: expected a clean decoded path, such as '/films/42/'")
+        return [_set_cookie(cookie) for cookie in self._gate.clear_cookies(*map(wire.spell_path, paths))]
+
+
+def header_list(decision: Decision) -> list[tuple[str, str]]:
+    """Return the header fields of a decision, its cookies written out."""
+    return [*decision.headers, *map(_set_cookie, decision.cookies)]
+
+
+def _set_cookie(cookie: Cookie) -> tuple[str, str]:
+    field = make_cookie(
+        cookie.name,
+        cookie.value,
+        path=cookie.path,
+        domain=cookie.domain,
+        secure=cookie.secure,
+        httponly=True,
+        samesite=cookie.samesite,
+    )
+    return "Set-Cookie", field
 
 
 def no_store(app: WSGIApplication) -> WSGIApplication:

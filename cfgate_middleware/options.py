@@ -6,12 +6,15 @@ takes the raw value and returns the compiled one, or raises ValueError saying wh
 
 from __future__ import annotations
 
+import functools
+import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
+from urllib.parse import urlsplit
 
 from cfgate_middleware import wire
 from cfgate_middleware.errors import Problems, shown
@@ -34,8 +37,15 @@ _HOP_BY_HOP = frozenset(
         "upgrade",
     }
 )
+# Also those that speak to one kind of cache only: RFC 9213 section 3, and Surrogate-Control before it.
+_CACHE_FIELDS = ("cache-control", "surrogate-control")
+# The last label has a letter in it, so that no IPv4 address is taken for a domain.
+_COOKIE_DOMAIN = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+(?=[a-z0-9-]*[a-z])[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 _PREFIX = re.compile(r"/|(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~-]+)+/?")
 _REDIRECT_CODES = (301, 302, 303, 307, 308)
+ANSWERS = ("redirect", "cookies", "json")
+SameSite = Literal["Lax", "Strict", "None"]
+_SAMESITE: dict[str, SameSite] = {"lax": "Lax", "strict": "Strict", "none": "None"}
 
 Pairs = Mapping[str, str] | Iterable[tuple[str, str]]
 
@@ -60,6 +70,11 @@ class Settings:
     headers: tuple[tuple[str, str], ...] = ()
     forward_query: frozenset[str] = frozenset()
     index: str | None = None
+    reuse_for: int = 0
+    answer: str = "redirect"
+    cookie_domain: str | None = None  # None: the host that set the cookie and no other
+    cookie_path: str | None = None  # None: the path of what is granted
+    cookie_samesite: SameSite = "Lax"
 
 
 def check_options(given: Mapping[str, object]) -> dict[str, Any]:
@@ -82,8 +97,24 @@ def check_options(given: Mapping[str, object]) -> dict[str, Any]:
         except ValueError as error:
             what = f"{option.name}={shown(value)}" if value is not None else f"{option.name} is missing"
             problems.append(f"{what}: {error}")
+    problems.extend(_contradictions(compiled))
     problems.raise_any()
     return compiled
+
+
+def _contradictions(compiled: Mapping[str, Any]) -> Iterable[str]:
+    """Find options that are fine by themselves but not together."""
+    expires, reuse_for = compiled.get("expires"), compiled.get("reuse_for")
+    if expires is not None and reuse_for is not None and reuse_for > expires:
+        yield f"reuse_for={reuse_for}: expected at most expires, which is {expires}"
+    domain, base_url = compiled.get("cookie_domain"), compiled.get("domain")
+    if domain is not None and base_url is not None:
+        host = urlsplit(base_url).hostname or ""
+        if host != domain and not host.endswith(f".{domain}"):
+            yield (
+                f"cookie_domain={shown(domain)}: browsers would not send the cookies to {host}; expected a domain that "
+                "covers it"
+            )
 
 
 def check_prefix(value: object) -> str:
@@ -110,6 +141,47 @@ def check_expires(value: object) -> int:
     return seconds
 
 
+def check_reuse_for(value: object) -> int:
+    """Return a duration in whole seconds, 0 for none."""
+    return 0 if type(value) is int and value == 0 else check_expires(value)
+
+
+def check_answer(value: object) -> str:
+    """Return the name of a kind of answer."""
+    if not isinstance(value, str) or value not in ANSWERS:
+        raise ValueError(f"expected one of {', '.join(ANSWERS)}")
+    return ANSWERS[ANSWERS.index(value)]  # of an enum, the plain text
+
+
+def check_cookie_domain(value: object) -> str | None:
+    """Return a cookie domain without a leading dot, which RFC 6265 section 5.2.3 ignores."""
+    if value is None:
+        return None
+    domain = value.lower().removeprefix(".") if isinstance(value, str) else ""
+    if not _COOKIE_DOMAIN.fullmatch(domain):
+        raise ValueError("expected a domain of at least two labels, such as 'example.com'")
+    if domain in ("cloudfront.net", "cloudfront.cn"):
+        raise ValueError("browsers keep no cookie for all of CloudFront; give the distribution a name of your own")
+    return domain
+
+
+def check_cookie_path(value: object) -> str | None:
+    """Return a cookie path as browsers compare it: spelled as in the URL."""
+    if value is None:
+        return None
+    if not isinstance(value, str) or value[:1] != "/" or not wire.is_spelled_path(value):
+        raise ValueError(f"expected a path on the distribution with a leading slash, {wire.SPELLING}")
+    return value
+
+
+def check_cookie_samesite(value: object) -> SameSite:
+    """Return a SameSite attribute."""
+    samesite = _SAMESITE.get(value.lower()) if isinstance(value, str) else None
+    if samesite is None:
+        raise ValueError("expected 'Lax', 'Strict' or 'None' (as text)")
+    return samesite
+
+
 def check_code(value: object) -> int:
     """Return a redirect status."""
     if isinstance(value, bool) or not isinstance(value, int) or value not in _REDIRECT_CODES:
@@ -127,10 +199,9 @@ def check_headers(value: object) -> tuple[tuple[str, str], ...]:
         folded = name.lower()
         if folded in _HOP_BY_HOP or folded in ("location", "content-length"):
             raise ValueError(f"{name} is set by the gate or the server; leave it out")
-        if folded == "cache-control" and "no-store" not in re.split(r"[\s,]+", text.lower()):
+        if folded.endswith(_CACHE_FIELDS) and "no-store" not in re.split(r"[\s,]+", text.lower()):
             raise ValueError(
-                f"Cache-Control: {text} would let a cache hand one viewer's signed URL to another; it must contain "
-                "no-store"
+                f"{name}: {text} would let a cache hand one viewer's signed URL to another; it must contain no-store"
             )
     return fields
 
@@ -198,9 +269,26 @@ def is_object_path(path: str) -> bool:
 
 def check_callback(value: object) -> object:
     """Return a callable, or None."""
-    if value is not None and not callable(value):
-        raise ValueError("expected a callable that takes the decision record")
+    if value is not None and (not callable(value) or is_deferred(value)):
+        raise ValueError("expected a plain callable that takes the decision record")
     return value
+
+
+def innermost(function: object) -> object:
+    """Return what a partial, or a partial of a partial, calls in the end."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function
+
+
+def is_deferred(value: object) -> bool:
+    """Say whether calling ``value`` would give a coroutine or generator instead of a result."""
+    function = innermost(value)
+    return inspect.isawaitable(function) or any(
+        test(code)
+        for code in (function, inspect.getattr_static(type(function), "__call__", None))
+        for test in (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+    )
 
 
 def status_line(code: int) -> str:
@@ -224,5 +312,10 @@ OPTIONS = (
     Option("headers", check_headers, None, ini="fields"),
     Option("forward_query", check_forward_query, None, ini="names"),
     Option("index", check_index),
+    Option("reuse_for", check_reuse_for, 0, ini="int"),
+    Option("answer", check_answer, "redirect"),
+    Option("cookie_domain", check_cookie_domain),
+    Option("cookie_path", check_cookie_path),
+    Option("cookie_samesite", check_cookie_samesite, "Lax"),
     Option("on_decision", check_callback, ini="object"),
 )

@@ -12,7 +12,7 @@ from wsgiref.types import WSGIApplication
 
 from cfgate_middleware.errors import ConfigError, Problems, kind_of, shown
 from cfgate_middleware.middleware import CloudFrontGate
-from cfgate_middleware.options import OPTIONS
+from cfgate_middleware.options import MAX_EXPIRES, OPTIONS
 
 logger = logging.getLogger("cfgate_middleware")
 
@@ -64,6 +64,7 @@ _STAND_INS: dict[str, Any] = {
     "prefix": "/",
     "domain": "localhost",
     "key_pair_id": "K",
+    "expires": MAX_EXPIRES,  # so that any reuse_for fits
 }
 
 

@@ -16,9 +16,10 @@ from cfgate_middleware.errors import AuthorizerError, ConfigError, Problems, sho
 from cfgate_middleware.gate import Facts, Gate
 from cfgate_middleware.keys import SignerProtocol
 from cfgate_middleware.keysource import check_signer, choose_signer
-from cfgate_middleware.middleware import no_store
+from cfgate_middleware.middleware import header_list, no_store
 from cfgate_middleware.options import Pairs, Settings, check_options, check_query
-from cfgate_middleware.signing import Signed, Unsignable, sign
+from cfgate_middleware.policy import MAX_EPOCH
+from cfgate_middleware.signing import Signed, Terms, Unsignable, sign
 from cfgate_middleware.verdicts import PASS, Grant, check_authorizer
 
 Written = TypeVar("Written", str, dict[str, str])
@@ -90,7 +91,7 @@ class CloudFrontRedirect:
 
     def authorize(self, *args: Any, **kwargs: Any) -> object:
         """Return a verdict; override this where ``authorize=`` is not given."""
-        return self._authorize(*args, **kwargs)
+        raise AuthorizerError("CloudFrontRedirect.authorize has no verdict of its own; override it without super()")
 
     def go(self, *args: Any, **kwargs: Any) -> webob.Response | WSGIApplication:
         """Ask the authorizer and return the answer for the view to return.
@@ -104,11 +105,11 @@ class CloudFrontRedirect:
             SigningError: if the signer fails.
         """
         try:
-            verdict = self.authorize(*args, **kwargs)
+            verdict = self._authorize(*args, **kwargs)
         except Exception as error:
             if not callable(error):
                 raise
-            verdict = error
+            verdict = error.with_traceback(None)  # which holds this frame: a cycle
         if verdict is PASS:
             raise AuthorizerError("authorize() returned PASS, but no application stands behind a CloudFrontRedirect")
         decision = self._gate.decide(self._facts, verdict, self.clock())
@@ -117,7 +118,7 @@ class CloudFrontRedirect:
             return decision.app
         if callable(decision.app):
             return no_store(decision.app)
-        return webob.Response(status=decision.status, headerlist=decision.headers, body=decision.body)
+        return webob.Response(status=decision.status, headerlist=header_list(decision), body=decision.body)
 
 
 def signed_url(
@@ -167,8 +168,10 @@ def _signed(
 ) -> Written:
     base_url, path, spelled, query = _object("url", url)
     moment = time.time() if now is None else now
+    if not 0 <= moment <= MAX_EPOCH:  # milliseconds would make a URL for thousands of years
+        raise ConfigError(f"now={shown(now)}: expected epoch seconds from 0 to {MAX_EPOCH}")
     try:
-        return write(sign(check_signer(signer), grant, base_url, path, spelled, query, 60, moment))
+        return write(sign(check_signer(signer), grant, Terms(base_url, 60), path, spelled, query, moment))
     except Unsignable as error:
         raise ConfigError(str(error)) from error
 

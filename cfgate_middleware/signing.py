@@ -6,27 +6,33 @@ re-encodes it afterwards.
 
 from __future__ import annotations
 
-import math
+from math import ceil
 from typing import NamedTuple
 
-from cfgate_middleware.errors import CFGateError, SigningError, kind_of
-from cfgate_middleware.keys import SignerProtocol
+from cfgate_middleware.errors import CFGateError
+from cfgate_middleware.keys import IMPLIED_HASH_ALGORITHM, BaseSigner
 from cfgate_middleware.policy import CustomPolicy, canned_policy
 from cfgate_middleware.verdicts import Grant
-from cfgate_middleware.wire import MAX_URL, spell_path, spell_query, to_base64
+from cfgate_middleware.wire import MAX_COOKIE, MAX_URL, spell_path, spell_query, to_base64
 
-# Without a marker CloudFront assumes SHA-1, and AWS's own tools write none for it.
-_HASH_PARAMETER = {"SHA1": "", "SHA256": "&Hash-Algorithm=SHA256"}
+
+class Terms(NamedTuple):
+    """What holds for every grant of a gate."""
+
+    base_url: str  # of the distribution
+    expires: int  # seconds a grant is valid at least, if it does not say so itself
+    reuse_for: int = 0  # seconds during which the same grant gives the same signature
 
 
 class Signed(NamedTuple):
     """A signed grant, not yet written as URL or cookies."""
 
     url: str  # without CloudFront's own parameters
+    resource: str  # the URL, or the wildcard of a scope
     statement: str  # "Expires" for a canned policy, "Policy" for a custom one
     value: str
     signature: str
-    signer: SignerProtocol
+    signer: BaseSigner
     end: int  # epoch seconds
 
     def __repr__(self) -> str:  # error trackers show reprs of local variables
@@ -38,24 +44,31 @@ class Signed(NamedTuple):
         Raises:
             TooLong: if CloudFront would answer it with 414.
         """
-        signer = self.signer
-        url = (
-            f"{self.url}{'&' if '?' in self.url else '?'}{self.statement}={self.value}&Signature={self.signature}"
-            f"&Key-Pair-Id={signer.key_pair_id}{_HASH_PARAMETER[signer.hash_algorithm]}"
-        )
+        url, _, statement, value, signature, signer, _ = self
+        joint = "&" if "?" in url else "?"
+        url = f"{url}{joint}{statement}={value}&Signature={signature}{signer.parameters}"
         if len(url) > MAX_URL:
             raise TooLong(f"the signed URL is {len(url)} bytes long; CloudFront takes {MAX_URL}")
         return url
 
     def to_cookies(self) -> dict[str, str]:
-        """Return the values of the signed cookies by name."""
+        """Return the values of the signed cookies by name.
+
+        Raises:
+            TooLong: if browsers would drop one, or CloudFront would answer the URL with 414.
+        """
+        if len(self.url) > MAX_URL:
+            raise TooLong(f"the URL is {len(self.url)} bytes long; CloudFront takes {MAX_URL}")
         cookies = {
             f"CloudFront-{self.statement}": self.value,
             "CloudFront-Signature": self.signature,
             "CloudFront-Key-Pair-Id": self.signer.key_pair_id,
         }
-        if _HASH_PARAMETER[self.signer.hash_algorithm]:
+        if self.signer.hash_algorithm != IMPLIED_HASH_ALGORITHM:
             cookies["CloudFront-Hash-Algorithm"] = self.signer.hash_algorithm
+        longest = max(len(name) + len(value) for name, value in cookies.items())
+        if longest > MAX_COOKIE:
+            raise TooLong(f"a signed cookie is {longest} bytes long; browsers keep {MAX_COOKIE}")
         return cookies
 
 
@@ -64,52 +77,52 @@ class Unsignable(CFGateError):
 
 
 class TooLong(Unsignable):
-    """A signed URL that CloudFront would refuse for its length."""
+    """A signed URL or cookie that would be refused for its length."""
 
 
 def sign(
-    signer: SignerProtocol,
+    signer: BaseSigner,
     grant: Grant,
-    base_url: str,
+    terms: Terms,
     path: str,
     spelled: str,
     query: tuple[tuple[str, str], ...],
-    expires: int,
     now: float,
 ) -> Signed:
     """Sign ``grant`` for an object.
 
     Args:
-        base_url: of the distribution.
+        terms: what holds for every grant.
         path: decoded path of the object below the base URL.
         spelled: the same path as it is signed.
         query: the viewer's parameters that are kept, decoded.
-        expires: seconds the grant is valid if it does not say so itself.
         now: epoch seconds.
 
     Raises:
         Unsignable: if the grant does not fit the object.
         SigningError: if the signer fails.
     """
+    base_url, expires, reuse_for = terms
     if grant.path is not None:
         path, spelled = grant.path, spell_path(grant.path)
-    if grant.query:
-        chosen = {name for name, _ in grant.query}
-        query = (*(pair for pair in query if pair[0] not in chosen), *grant.query)
+    if grant.parameters:
+        chosen = {name for name, _ in grant.parameters}
+        query = (*(pair for pair in query if pair[0] not in chosen), *grant.parameters)
     url = f"{base_url}{spelled}?{spell_query(query)}" if query else base_url + spelled
-    end = math.ceil(now + (grant.expires or expires))
+    seconds = grant.expires or expires
+    end = ceil(now + seconds)
+    reuse = reuse_for > 0
+    if reuse:
+        window = reuse_for if reuse_for < seconds else seconds
+        end = -(-end // window) * window
     if grant.is_canned:
-        signature = _signature(signer, canned_policy(url, end))
-        return tuple.__new__(Signed, (url, "Expires", str(end), signature, signer, end))  # at half the cost
+        signature = signer.signature(canned_policy(url, end), reuse)
+        return tuple.__new__(Signed, (url, url, "Expires", str(end), signature, signer, end))  # at half the cost
     if grant.not_before is not None and grant.not_before >= end:
         raise Unsignable(f"the grant starts at {grant.not_before} but ends at {end} (epoch seconds)")
-    policy = CustomPolicy(
-        resource=_resource(base_url, path, grant.scope) or url,
-        end=end,
-        start=grant.not_before,
-        ip_address=grant.ip_address,
-    ).to_bytes()
-    return Signed(url, "Policy", to_base64(policy), _signature(signer, policy), signer, end)
+    resource = _resource(base_url, path, grant.scope) or url
+    policy = CustomPolicy(resource=resource, end=end, start=grant.not_before, ip_address=grant.ip_address).to_bytes()
+    return Signed(url, resource, "Policy", to_base64(policy), signer.signature(policy, reuse), signer, end)
 
 
 def _resource(base_url: str, path: str, scope: str) -> str | None:
@@ -123,15 +136,3 @@ def _resource(base_url: str, path: str, scope: str) -> str | None:
     if not path.startswith(scope):
         raise Unsignable("the object lies outside the scope of its grant")
     return f"{base_url}{spell_path(scope)}*"
-
-
-def _signature(signer: SignerProtocol, policy: bytes) -> str:
-    try:
-        signature = signer.sign(policy)
-    except SigningError:
-        raise
-    except Exception as error:
-        raise SigningError(f"signer {signer.key_pair_id} failed with {type(error).__name__}") from error
-    if not isinstance(signature, bytes) or not signature:
-        raise SigningError(f"signer {signer.key_pair_id} returned {kind_of(signature)} instead of a signature")
-    return to_base64(signature)

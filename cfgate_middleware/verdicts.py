@@ -5,9 +5,9 @@ Rule: yes is explicit. Only ``True``, 200, 204 and a :class:`Grant` open the gat
 
 from __future__ import annotations
 
-import functools
 import inspect
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -16,8 +16,23 @@ from typing import Any, Literal
 from wsgiref.types import WSGIApplication, WSGIEnvironment
 
 from cfgate_middleware.errors import AuthorizerError, ConfigError, kind_of, shown
-from cfgate_middleware.options import Pairs, check_expires, check_headers, check_query, is_object_path
+from cfgate_middleware.options import (
+    Pairs,
+    check_answer,
+    check_expires,
+    check_headers,
+    check_query,
+    innermost,
+    is_deferred,
+    is_object_path,
+)
 from cfgate_middleware.policy import MAX_EPOCH, ipv4_network
+from cfgate_middleware.wire import MAX_URL, content_disposition, is_encodable, spell_path, spell_query
+
+# S3 puts the value of this parameter into Content-Disposition:
+# https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+_DISPOSITION = "response-content-disposition"
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class Pass(Enum):
@@ -47,6 +62,8 @@ class Grant:
         ip_address: IPv4 address or CIDR the viewer must come from.
         query: parameters to add to the URL, as a mapping or pairs; they replace forwarded ones of the same name.
         headers: extra header fields on the answer, as a mapping or pairs.
+        filename: name under which a browser saves the object; an S3 origin sends it as ``Content-Disposition``.
+        answer: ``"redirect"``, ``"cookies"`` or ``"json"``, instead of the gate's.
 
     Raises:
         ConfigError: naming every field that cannot be right for any request.
@@ -59,6 +76,10 @@ class Grant:
     ip_address: str | None
     query: tuple[tuple[str, str], ...]
     headers: tuple[tuple[str, str], ...]
+    filename: str | None
+    answer: str | None
+    # Query and filename together, as they are added to the URL.
+    parameters: tuple[tuple[str, str], ...] = field(init=False, repr=False, compare=False)
     # One object, nothing but an end: a canned policy says it all.
     is_canned: bool = field(init=False, repr=False, compare=False)
 
@@ -72,6 +93,8 @@ class Grant:
         ip_address: str | None = None,
         query: Pairs | None = None,
         headers: Pairs | None = None,
+        filename: str | None = None,
+        answer: str | None = None,
     ) -> None:
         problems: list[str] = []
 
@@ -90,10 +113,34 @@ class Grant:
         keep("ip_address", ipv4_network, ip_address)
         keep("query", check_query, query if query is not None else ())
         keep("headers", check_headers, headers if headers is not None else ())
+        keep("filename", _check_filename, filename)
+        keep("answer", check_answer, answer)
+        if not problems:
+            self._check_together(problems)
         if problems:
             raise ConfigError(*problems)
         plain = scope == "object" and not_before is None and ip_address is None
         object.__setattr__(self, "is_canned", plain)
+
+    def _check_together(self, problems: list[str]) -> None:
+        """Find fields that are fine by themselves but not together, and put ``filename`` to the query."""
+        path, scope, query = self.path, self.scope, self.query
+        if self.filename is not None:
+            if any(name == _DISPOSITION for name, _ in query):
+                problems.append(
+                    f"Grant: filename={shown(self.filename)} and query both give {_DISPOSITION}; leave one out"
+                )
+            query = (*query, (_DISPOSITION, content_disposition(self.filename)))
+        object.__setattr__(self, "parameters", query)
+        if path is not None and scope == "directory" and path.rindex("/") == 0:
+            problems.append(
+                f"Grant: scope='directory' of path={shown(path)} is the root of the distribution; write scope='/' to "
+                "grant all of it"
+            )
+        if path is not None and scope[:1] == "/" and not path.startswith(scope):
+            problems.append(f"Grant: path={shown(path)} lies outside scope={shown(scope)}")
+        if (length := len(spell_path(path or "")) + len(spell_query(query))) > MAX_URL:
+            problems.append(f"Grant: path and query are {length} bytes long when spelled; a whole URL may be {MAX_URL}")
 
 
 def _check_not_before(value: object) -> int:
@@ -123,6 +170,12 @@ def _check_scope(value: object) -> str:
     raise ValueError("expected 'object', 'directory', or a clean decoded path that starts and ends with '/'")
 
 
+def _check_filename(value: object) -> str:
+    if not isinstance(value, str) or not value or not is_encodable(value) or _CONTROLS.search(value):
+        raise ValueError("expected a file name as str, in any script, without control characters")
+    return value
+
+
 Verdict = bool | int | Grant | Literal[Pass.PASS] | WSGIApplication
 Authorizer = Callable[[WSGIEnvironment], Verdict]
 
@@ -133,17 +186,15 @@ def check_authorizer(authorizer: object) -> str:
     Raises:
         ConfigError: if it is no synchronous callable, or a class where an instance is meant.
     """
-    innermost = _innermost(authorizer)
-    if isinstance(innermost, type):
-        raise ConfigError(f"authorize is the class {_name(innermost)}: pass an instance")
+    if isinstance(innermost(authorizer), type):
+        raise ConfigError(f"authorize is the class {_name(authorizer)}: pass an instance")
     if not callable(authorizer):
         raise ConfigError(f"authorize is {kind_of(authorizer)}; expected a callable that takes environ")
-    for function in (innermost, inspect.getattr_static(type(innermost), "__call__", None)):
-        if _is_deferred(function):
-            raise ConfigError(
-                f"authorize={_name(authorizer)} is a coroutine or generator function, whose result is always true; "
-                "expected a plain function that returns a verdict"
-            )
+    if is_deferred(authorizer):
+        raise ConfigError(
+            f"authorize={_name(authorizer)} is a coroutine or generator function, whose result is always true; "
+            "expected a plain function that returns a verdict"
+        )
     return _name(authorizer)
 
 
@@ -167,7 +218,7 @@ def judge(verdict: object, authorizer: str) -> Grant | int | Literal[Pass.PASS] 
         if 400 <= verdict <= 599:
             return int(verdict)
         what = f"the int {int(verdict)}" if -1000 < verdict < 1000 else "an int out of range"
-    elif callable(verdict) and not isinstance(verdict, type) and not _is_deferred(verdict):
+    elif callable(verdict) and not isinstance(verdict, type) and not is_deferred(verdict):
         return verdict
     else:
         if inspect.iscoroutine(verdict):
@@ -182,24 +233,8 @@ def judge(verdict: object, authorizer: str) -> Grant | int | Literal[Pass.PASS] 
 PLAIN = Grant()
 
 
-def _innermost(authorizer: object) -> object:
-    while isinstance(authorizer, functools.partial):
-        authorizer = authorizer.func
-    return authorizer
-
-
-def _is_deferred(function: object) -> bool:
-    """Say whether calling ``function`` would give a coroutine or generator instead of a verdict."""
-    return (
-        inspect.iscoroutinefunction(function)
-        or inspect.isgeneratorfunction(function)
-        or inspect.isasyncgenfunction(function)
-        or inspect.isawaitable(function)
-    )
-
-
 def _name(authorizer: object) -> str:
     """Name a callable by module and qualified name; its repr could show what it was built with."""
-    innermost = _innermost(authorizer)
-    named = innermost if hasattr(innermost, "__qualname__") else type(innermost)
+    function = innermost(authorizer)
+    named = function if hasattr(function, "__qualname__") else type(function)
     return f"{named.__module__}.{named.__qualname__}"

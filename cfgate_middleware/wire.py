@@ -13,7 +13,7 @@ import binascii
 import ipaddress
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,6 +24,11 @@ _RESERVED_FOLDED = frozenset(name.lower() for name in RESERVED)
 
 # DG/RequestAndResponseBehaviorS3Origin.html: longer URLs are answered with 414.
 MAX_URL = 8192
+# RFC 6265 section 6.1: what browsers must keep of name, value and attributes; they keep little more.
+MAX_COOKIE = 4096
+# Browsers drop a longer attribute, a Path among them, and keep the cookie for another path instead:
+# https://httpwg.org/http-extensions/draft-ietf-httpbis-rfc6265bis.html#section-5.6
+MAX_COOKIE_ATTRIBUTE = 1024
 
 # DG/private-content-linux-openssl.html: standard base64, then + = / become - _ ~ (padding is kept).
 _TO_CLOUDFRONT = bytes.maketrans(b"+=/", b"-_~")
@@ -35,6 +40,9 @@ SPELLING = (
 )
 _SPELLED_PATH = re.compile(r"(?:/(?:[A-Za-z0-9._~-]|%[0-9A-F]{2})+)*/?")
 _UNCLEAN = re.compile(r"[\x00-\x1f\x7f-\x9f\\]|/\.{0,2}/|/\.{1,2}\Z|\A(?!/)")
+# RFC 9110 section 12.4.2.
+_WEIGHT = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?")
+
 _SCHEME_AND_HOST = re.compile(r"\A[A-Za-z][A-Za-z0-9+.-]*://[^/\\]*")
 # A name that ends in a number is an IPv4 address to browsers: https://url.spec.whatwg.org/#ends-in-a-number-checker
 _HOST_NAME = re.compile(
@@ -84,6 +92,51 @@ def spell_value(text: str) -> str:
 def spell_query(pairs: Iterable[tuple[str, str]]) -> str:
     """Spell decoded name-value pairs as a query string without its ``?``."""
     return "&".join(f"{spell_value(name)}={spell_value(value)}" for name, value in pairs)
+
+
+def kept_parameters(query_string: str, names: frozenset[str]) -> tuple[tuple[str, str], ...]:
+    """Return the viewer's parameters of these names, decoded once; ``+`` is a space, as forms write it.
+
+    Raises:
+        ValueError: if one is given twice, or is no UTF-8 text.
+    """
+    kept: dict[str, str] = {}
+    for pair in query_string.split("&"):
+        raw_name, _, raw_value = pair.partition("=")
+        name = _decoded(raw_name, "replace")
+        if name in kept:
+            raise ValueError("given twice")
+        if name in names:
+            kept[name] = _decoded(raw_value, "strict")
+    return tuple(kept.items())
+
+
+def _decoded(text: str, errors: str) -> str:
+    return unquote_to_bytes(text.replace("+", " ").encode("latin-1")).decode("utf-8", errors)
+
+
+def content_disposition(filename: str) -> str:
+    """Return a Content-Disposition that saves a download under any Unicode name (RFC 6266, RFC 8187).
+
+    Old clients get an ASCII fallback without the characters that they misread: quotes, backslashes, ``%`` and ``/``.
+    """
+    fallback = re.sub(r'[^ -~]|["\\%/]', "_", filename)
+    extended = "" if fallback == filename else f"; filename*=UTF-8''{spell_value(filename)}"
+    return f'attachment; filename="{fallback}"{extended}'
+
+
+def prefers_json(accept: str) -> bool:
+    """Say whether an Accept field names ``application/json`` itself, and not below a ``text/html`` it names too.
+
+    Source: RFC 9110 section 12.5.1; wildcards count for neither, a malformed weight makes its element void.
+    """
+    weights = {"application/json": 0.0, "text/html": 0.0}
+    for element in accept.lower().split(","):
+        media_type, *parameters = (part.strip() for part in element.split(";"))
+        weight = next((part[2:] for part in parameters if part[:2] == "q="), "1")
+        if media_type in weights and _WEIGHT.fullmatch(weight):
+            weights[media_type] = max(weights[media_type], float(weight))
+    return 0 < weights["application/json"] >= weights["text/html"]
 
 
 def is_clean(path: str) -> bool:

@@ -1,4 +1,4 @@
-"""Fixtures: throwaway keys as PEM text, as signers of every kind, and a fixed moment in time."""
+"""Fixtures: throwaway keys as PEM text, as signers of every kind, and a fixed moment in time; and a watch for leaks."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import hypothesis
 import pytest
 
 from cfgate_middleware.keys import Signer
+from tests.leaks import LeakWatch
 
 # How long one example takes says nothing on a machine that is busy with others.
 hypothesis.settings.register_profile("cfgate", deadline=None)
@@ -22,6 +23,11 @@ SIGNERS = {
     "RSA-SHA256": ("rsa-2048-pkcs8.pem", "SHA256"),
     "ECDSA": ("p256-pkcs8.pem", "SHA256"),
 }
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Search whatever the package tells during the session for secrets."""
+    config.pluginmanager.register(LeakWatch(), "leak watch")
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
+import os
 import re
 import shutil
 import signal
@@ -12,14 +14,17 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urljoin, urlsplit
 
 import pytest
 import requests
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, Page, Response, sync_playwright
 
 DEMO = Path(__file__).parent.parent / "examples" / "demo"
 FILES = ("picture.png", "film.mp4", "document.pdf")
+PLAYLIST = "hls/film.m3u8"
+PIECES = ("hls/init.mp4", "hls/piece1.mp4", "hls/piece2.mp4", "hls/piece3.mp4")
+JSON = {"Accept": "application/json"}
 TIMEOUT = 20
 
 
@@ -32,12 +37,14 @@ class Demo(NamedTuple):
 
 
 @contextlib.contextmanager
-def running(log: Path) -> Iterator[Demo]:
+def running(log: Path, **environment: str) -> Iterator[Demo]:
     """Run the demo on free ports until the block ends."""
     command = [sys.executable, str(DEMO), "--port", "0", "--edge-port", "0"]
     with (
         log.open("w") as stderr,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True) as process,
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=os.environ | environment
+        ) as process,
     ):
         try:
             assert process.stdout
@@ -70,9 +77,41 @@ def member(demo: Demo) -> Iterator[requests.Session]:
         yield session
 
 
-def private(session: requests.Session, demo: Demo, file: str) -> requests.Response:
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium."""
+    chromium = shutil.which("chromium")
+    assert chromium, "this test needs the command chromium (Debian: apt-get install chromium)"
+    quiet = ["background-networking", "component-update", "sync", "gpu"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium,
+            args=["--no-sandbox", "--no-first-run", *(f"--disable-{what}" for what in quiet)],
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A browser's page without cookies and cache of another test."""
+    with browser.new_context() as context:
+        yield context.new_page()
+
+
+def private(session: requests.Session, demo: Demo, file: str, **headers: str) -> requests.Response:
     """Ask the gate for a private file, without following its answer."""
-    return session.get(f"{demo.url}/private/{file}", allow_redirects=False, timeout=TIMEOUT)
+    return session.get(f"{demo.url}/private/{file}", allow_redirects=False, headers=headers, timeout=TIMEOUT)
+
+
+def choose(session: requests.Session, demo: Demo, answer: str) -> None:
+    """Choose the kind of answer, as the page's buttons do."""
+    session.post(f"{demo.url}/answer/{answer}", timeout=TIMEOUT).raise_for_status()
+
+
+def content(file: str) -> bytes:
+    """Return what a private file holds."""
+    return (DEMO / "private" / file).read_bytes()
 
 
 def test_the_page_loads_with_its_style_and_script(demo: Demo, stranger: requests.Session) -> None:
@@ -86,12 +125,20 @@ def test_the_page_loads_with_its_style_and_script(demo: Demo, stranger: requests
     assert stranger.get(f"{demo.url}/nothing", timeout=TIMEOUT).status_code == 404
 
 
-@pytest.mark.parametrize("file", FILES)
+def test_the_page_moves_to_the_host_that_cookies_belong_to(demo: Demo, stranger: requests.Session) -> None:
+    """Under another name, such as localhost, the page redirects to the one that gate and edge share."""
+    name = f"localhost:{urlsplit(demo.url).port}"
+    moved = stranger.get(demo.url, headers={"Host": name}, allow_redirects=False, timeout=TIMEOUT)
+    assert (moved.status_code, moved.headers["Location"]) == (303, demo.url)
+
+
+@pytest.mark.parametrize("file", [*FILES, PLAYLIST, *PIECES])
 def test_a_stranger_is_refused(demo: Demo, stranger: requests.Session, file: str) -> None:
     """Without a log-in the gate answers 401 and names no other address."""
     answer = private(stranger, demo, file)
     assert answer.status_code == 401
     assert "Location" not in answer.headers
+    assert "Set-Cookie" not in answer.headers
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -103,7 +150,85 @@ def test_a_member_gets_every_file_from_the_edge(demo: Demo, member: requests.Ses
     assert not answer.headers["Location"].startswith(demo.url)
     served = requests.get(answer.headers["Location"], timeout=TIMEOUT)
     assert served.status_code == 200
-    assert served.content == (DEMO / "private" / file).read_bytes()
+    assert served.content == content(file)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_cookies_open_one_file_at_its_clean_address(demo: Demo, member: requests.Session, file: str) -> None:
+    """Who chose cookies is redirected to an address without a query, which works with the cookies and not without."""
+    choose(member, demo, "cookies")
+    answer = private(member, demo, file)
+    assert answer.status_code == 303
+    location = answer.headers["Location"]
+    assert urlsplit(location)[2:] == (f"/{file}", "", "")
+    assert member.get(location, timeout=TIMEOUT).content == content(file)
+    without = requests.get(location, timeout=TIMEOUT)
+    assert without.status_code == 403
+    assert "<Code>MissingKey</Code>" in without.text
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_json_tells_a_script_the_signed_address(demo: Demo, member: requests.Session, file: str) -> None:
+    """Who chose JSON and accepts it is told address and end; everybody else is redirected."""
+    choose(member, demo, "json")
+    answer = private(member, demo, file, **JSON)
+    assert answer.status_code == 200
+    assert answer.headers["Cache-Control"] == "private, no-store"
+    told = answer.json()
+    assert int(parse_qs(urlsplit(told["url"]).query)["Expires"][0]) == told["expires"]
+    assert requests.get(told["url"], timeout=TIMEOUT).content == content(file)
+    assert private(member, demo, file).status_code == 303
+
+
+def test_the_choice_belongs_to_one_log_in(demo: Demo, member: requests.Session, stranger: requests.Session) -> None:
+    """It is kept with the session on the server: another visitor's stays what it was, and a stranger has none."""
+    choose(stranger, demo, "cookies")
+    with requests.Session() as other:
+        other.post(f"{demo.url}/login", timeout=TIMEOUT)
+        choose(other, demo, "json")
+    assert "Signature=" in private(member, demo, "picture.png", **JSON).headers["Location"]
+    assert not stranger.cookies
+    assert member.post(f"{demo.url}/answer/anything", timeout=TIMEOUT).status_code == 404
+
+
+@pytest.mark.parametrize("answer", ["redirect", "cookies", "json"])
+def test_one_grant_opens_the_whole_film_in_pieces(demo: Demo, member: requests.Session, answer: str) -> None:
+    """Whatever was chosen, the playlist comes with cookies, which open every piece that it names."""
+    choose(member, demo, answer)
+    granted = private(member, demo, PLAYLIST, **JSON)
+    assert granted.status_code == 303
+    playlist = member.get(granted.headers["Location"], timeout=TIMEOUT)
+    assert playlist.url.endswith(f"/{PLAYLIST}")
+    names = re.findall(r"^[^#\n].*|(?<=URI=\")[^\"]+", playlist.text, re.MULTILINE)
+    assert tuple(f"hls/{name}" for name in names) == PIECES
+    for piece in PIECES:
+        served = member.get(urljoin(playlist.url, f"/{piece}"), timeout=TIMEOUT)
+        assert (served.status_code, served.content) == (200, content(piece))
+
+
+@pytest.mark.parametrize(
+    "path", ["/picture.png", "/hls2/film.m3u8", "/hls", "/hls/../picture.png", "/hls/%2e%2e/film.mp4"]
+)
+def test_the_cookies_of_a_directory_open_nothing_beside_it(demo: Demo, member: requests.Session, path: str) -> None:
+    """Sent to a sibling by hand, for no browser would do it, they are refused."""
+    granted = private(member, demo, PLAYLIST)
+    cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in granted.cookies)
+    edge = urlsplit(granted.headers["Location"])
+    connection = http.client.HTTPConnection(edge.netloc, timeout=TIMEOUT)
+    with contextlib.closing(connection):  # requests would fold the dots before it sends them
+        connection.request("GET", path, headers={"Cookie": cookies})
+        assert connection.getresponse().status == 403
+
+
+def test_the_edge_lets_the_scripts_of_the_gate_read(demo: Demo, member: requests.Session) -> None:
+    """It names the page's origin and allows cookies, on files and on the question a browser asks ahead."""
+    location = private(member, demo, "picture.png").headers["Location"]
+    asked = requests.options(location, timeout=TIMEOUT)
+    assert asked.status_code == 204
+    for answer in (asked, requests.get(location, timeout=TIMEOUT)):
+        assert answer.headers["Access-Control-Allow-Origin"] == demo.url
+        assert answer.headers["Access-Control-Allow-Credentials"] == "true"
+    assert "Access-Control-Allow-Origin" not in private(member, demo, "picture.png").headers
 
 
 def test_a_part_of_the_film_can_be_asked_for(demo: Demo, member: requests.Session) -> None:
@@ -111,7 +236,7 @@ def test_a_part_of_the_film_can_be_asked_for(demo: Demo, member: requests.Sessio
     location = private(member, demo, "film.mp4").headers["Location"]
     part = requests.get(location, headers={"Range": "bytes=1000-1999"}, timeout=TIMEOUT)
     assert part.status_code == 206
-    assert part.content == (DEMO / "private" / "film.mp4").read_bytes()[1000:2000]
+    assert part.content == content("film.mp4")[1000:2000]
 
 
 def test_the_film_outlives_a_pause(demo: Demo, member: requests.Session) -> None:
@@ -156,6 +281,18 @@ def test_logging_out_closes_the_gate(demo: Demo, member: requests.Session) -> No
     assert private(member, demo, "picture.png").status_code == 401
 
 
+def test_logging_out_clears_the_signed_cookies_but_expiry_ends_access(demo: Demo, member: requests.Session) -> None:
+    """The browser keeps none of them; a copy made before works on."""
+    choose(member, demo, "cookies")
+    addresses = {file: private(member, demo, file).headers["Location"] for file in (*FILES, PLAYLIST)}
+    copies = member.cookies.copy()
+    member.post(f"{demo.url}/logout", timeout=TIMEOUT).raise_for_status()
+    assert not member.cookies
+    for file, address in addresses.items():
+        assert member.get(address, timeout=TIMEOUT).status_code == 403
+        assert requests.get(address, cookies=copies, timeout=TIMEOUT).content == content(file)
+
+
 def test_the_decisions_are_listed_without_secrets(demo: Demo, member: requests.Session) -> None:
     """The list shows grants and refusals, newest first; neither it nor the terminal shows a signature."""
     private(member, demo, "film.mp4")
@@ -182,30 +319,100 @@ def test_curl_follows_the_gate_to_the_file(demo: Demo, tmp_path: Path) -> None:
     curl("-c jar -d ", "/login")
     told = curl("-b jar -L -o picture.png -w %{http_code},%{num_redirects}", "/private/picture.png")
     assert told == "200,1"
-    assert (tmp_path / "picture.png").read_bytes() == (DEMO / "private" / "picture.png").read_bytes()
+    assert (tmp_path / "picture.png").read_bytes() == content("picture.png")
 
 
-def test_a_browser_shows_the_files_to_members_only(demo: Demo) -> None:
+def refused(page: Page, count: int) -> None:
+    """Wait until so many files are shown as refused."""
+    page.wait_for_function(f"document.querySelectorAll('.file.refused').length === {count}")
+
+
+def test_a_browser_shows_the_files_to_members_only(demo: Demo, page: Page) -> None:
     """Chromium shows picture and film after a click on "Log in", and placeholders after one on "Log out"."""
-    chromium = shutil.which("chromium")
-    assert chromium, "this test needs the command chromium (Debian: apt-get install chromium)"
-    quiet = ["background-networking", "component-update", "sync", "gpu"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium,
-            args=["--no-sandbox", "--no-first-run", *(f"--disable-{what}" for what in quiet)],
-        )
-        page = browser.new_page()
+    page.goto(demo.url)
+    refused(page, 4)
+    page.get_by_role("button", name="Log in").click()
+    page.wait_for_function("document.querySelector('#decisions').textContent.includes('granted')")
+    shows_picture_and_film(page)
+    refused(page, 0)
+    page.get_by_role("button", name="Log out").click()
+    refused(page, 4)
+    assert page.context.cookies() == []
+
+
+def shows_picture_and_film(page: Page) -> None:
+    """Wait until both are loaded and all addresses are told."""
+    page.wait_for_function("document.querySelector('img').naturalWidth > 0")
+    page.wait_for_function("document.querySelector('video').readyState >= 2")
+    page.wait_for_function("[...document.querySelectorAll('output')].every((output) => output.textContent)")
+
+
+@pytest.mark.parametrize(("button", "signed"), [("Redirect", True), ("Cookies", False), ("JSON", True)])
+def test_a_browser_shows_the_files_by_every_kind_of_answer(demo: Demo, page: Page, button: str, signed: bool) -> None:
+    """Picture, film and document come from the edge; cookies keep addresses clean, JSON tells them to a script."""
+    page.goto(demo.url)
+    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("button", name=button).click()
+    page.wait_for_selector(f"button[aria-pressed=true]:text('{button}')")
+    shows_picture_and_film(page)
+    refused(page, 0)
+    addresses = page.locator("output").all_inner_texts()
+    for file, address in zip(FILES, addresses, strict=False):
+        path, _, query = address.partition("?")
+        assert path.endswith(f"/{file}")
+        assert not path.startswith(demo.url)
+        assert ("Signature=" in query) is bool(query) is signed
+    source = page.locator("img").get_attribute("src")
+    assert source == (addresses[0] if button == "JSON" else "/private/picture.png")
+
+
+@pytest.mark.skipif(shutil.which("npm") is None, reason="npm fetches hls.js")
+def test_hls_js_plays_the_pieces_from_the_edge(demo: Demo, page: Page) -> None:
+    """The film plays; its playlist came by way of the gate, and every piece straight from the edge with cookies."""
+    answers: list[Response] = []
+    page.on("response", lambda answer: answers.append(answer))
+    page.goto(demo.url)
+    page.get_by_role("button", name="Log in").click()
+    video = "document.querySelector('[data-hls]')"
+    page.wait_for_function(f"{video}.readyState >= 2", timeout=60_000)  # npm fetches from afar
+    page.wait_for_function(f"{video}.buffered.length && {video}.buffered.end(0) > 5.9")
+    assert page.evaluate(f"{video}.src").startswith("blob:")
+    page.evaluate(f"{video}.play()")
+    page.wait_for_function(f"{video}.currentTime > 0.2")
+    assert page.locator(".pieces li").count() == 3
+
+    def last(path: str) -> Response:
+        return [answer for answer in answers if answer.url.endswith(path)][-1]
+
+    edge = last(f"/{PLAYLIST}").url.removesuffix(PLAYLIST)
+    assert not edge.startswith(demo.url)
+    assert last(f"/{PLAYLIST}").request.redirected_from
+    for piece in PIECES:
+        answer = last(f"/{piece}")
+        assert (answer.url, answer.status) == (edge + piece, 200)
+        assert "CloudFront-Policy=" in answer.request.all_headers()["cookie"]
+    asked = {answer.url for answer in answers if answer.url.startswith(f"{demo.url}/private/hls")}
+    assert asked == {f"{demo.url}/private/{PLAYLIST}"}
+
+
+@pytest.mark.parametrize(
+    ("npm", "reason"),
+    [(None, "npm is not installed"), ("#!/bin/sh\nexit 1\n", "npm pack hls.js@1.6.19 failed")],
+    ids=["none", "failing"],
+)
+def test_without_hls_js_the_page_says_so(tmp_path: Path, page: Page, npm: str | None, reason: str) -> None:
+    """Where npm gives none and the browser cannot play HLS itself, page and terminal say why; the rest works."""
+    if npm:
+        (tmp_path / "npm").write_text(npm)
+        (tmp_path / "npm").chmod(0o755)
+    page.add_init_script("HTMLMediaElement.prototype.canPlayType = () => ''")
+    with running(tmp_path / "log", PATH=str(tmp_path)) as demo:
         page.goto(demo.url)
-        page.wait_for_function("document.querySelectorAll('.file.refused').length === 3")
         page.get_by_role("button", name="Log in").click()
-        page.wait_for_function("document.querySelector('img').naturalWidth > 0")
-        page.wait_for_function("document.querySelector('video').readyState >= 2")
-        page.wait_for_function("document.querySelector('#decisions').textContent.includes('granted')")
-        assert page.locator(".file.refused").count() == 0
-        page.get_by_role("button", name="Log out").click()
-        page.wait_for_function("document.querySelectorAll('.file.refused').length === 3")
-        browser.close()
+        page.wait_for_selector(".hls.unplayable")
+        shows_picture_and_film(page)
+        refused(page, 0)
+        assert f"no hls.js: {reason}\n" in demo.log.read_text()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

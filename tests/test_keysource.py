@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from cfgate_middleware.errors import ConfigError
-from cfgate_middleware.keys import Signer
+from cfgate_middleware.keys import AdaptedSigner, Signer
 from cfgate_middleware.keysource import check_signer, choose_signer, load_signer
 from tests.conftest import KEY_PAIR_ID, KEYS
 
@@ -212,16 +212,29 @@ def test_keys_are_given_in_exactly_one_way(given: dict[str, Any], message: str) 
 
 
 @pytest.mark.parametrize("hash_algorithm", [None, "SHA256", "SHA1"])
-def test_an_object_of_a_signers_shape_is_taken_as_it_is(hash_algorithm: str | None) -> None:
+def test_an_object_of_a_signers_shape_signs(hash_algorithm: str | None) -> None:
     """A signer brings its own hash algorithm; naming the same one, or leaving the default, is no contradiction."""
+    for adapted in (choose(signer=remote(), hash_algorithm=hash_algorithm), check_signer(remote())):
+        assert isinstance(adapted, AdaptedSigner)
+        assert (adapted.key_pair_id, adapted.hash_algorithm) == ("KREMOTE", "SHA1")
+        assert adapted.sign(b"message") == b"signature"
+
+
+def test_what_a_signer_says_of_itself_is_read_once() -> None:
+    """A remote signer that changes its id or algorithm later does not put them beside another key's signature."""
     signer = remote()
-    assert choose(signer=signer, hash_algorithm=hash_algorithm) is signer
-    assert check_signer(signer) is signer
+    adapted = check_signer(signer)
+    signer.key_pair_id, signer.hash_algorithm = "K-2", None
+    assert (adapted.key_pair_id, adapted.hash_algorithm) == ("KREMOTE", "SHA1")
+    assert adapted.parameters == "&Key-Pair-Id=KREMOTE"
 
 
 def test_a_loaded_signer_is_taken_as_it_is(signer: Signer) -> None:
-    """Every kind of our own signers has the shape."""
+    """Every kind of our own signers has the shape, and keeps what it remembers when several gates share it."""
     assert choose(signer=signer) is signer
+    assert check_signer(signer) is signer
+    adapted = check_signer(remote())
+    assert check_signer(adapted) is adapted
 
 
 @pytest.mark.parametrize(
@@ -229,7 +242,8 @@ def test_a_loaded_signer_is_taken_as_it_is(signer: Signer) -> None:
     [
         (PEM, f"a str of {len(PEM)} characters"),
         (object(), "an object of type object"),
-        (Signer, "an object of type type"),
+        (Signer, "an object of type ABCMeta"),
+        (SimpleNamespace, "an object of type type"),
         (False, "an object of type bool"),
         (remote(sign=None), "an object of type SimpleNamespace"),
         (remote(sign=b"signature"), "an object of type SimpleNamespace"),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+import json
 import logging
 import re
 import socket
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -37,9 +40,10 @@ from cfgate_middleware import (
     SigningError,
 )
 from cfgate_middleware.gate import Record
+from cfgate_middleware.verifying import VerificationError, verify_cookies
 from cfgate_middleware.wire import is_clean
 from tests.conftest import KEY_PAIR_ID, KEYS, NOW
-from tests.support import BASE_URL, SIGNER, Judge, Wrapped, environ_for, fetch, gate, verified
+from tests.support import BASE_URL, KEY_GROUP, SIGNER, Answer, Judge, Wrapped, environ_for, fetch, gate, verified
 
 PEM = KEYS / "rsa-2048-pkcs8.pem"
 END = NOW + 60
@@ -60,6 +64,21 @@ class BrokenSigner:
         if self._error is not None:
             raise self._error
         return self._signature
+
+
+class CountingSigner:
+    """A signer that counts how often it is asked."""
+
+    key_pair_id = KEY_PAIR_ID
+    hash_algorithm = "SHA256"
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def sign(self, message: bytes) -> bytes:
+        """Sign as the tests' own signer does."""
+        self.count += 1
+        return SIGNER.sign(message)
 
 
 class Secretive:
@@ -99,6 +118,23 @@ def test_invariant_1_every_request_is_authorized(method: str) -> None:
     assert codes == [303, 403, 303, 404, 303]
 
 
+@pytest.mark.parametrize("answer", ["redirect", "cookies", "json"])
+def test_invariant_1_a_signature_may_be_reused_but_a_verdict_never(answer: str) -> None:
+    """With ``reuse_for`` the authorizer is asked as often as without, and each no is a no."""
+    asked: list[str] = []
+    verdicts = iter([True, False, True, 404, True])
+
+    def authorize(environ: WSGIEnvironment) -> Any:
+        asked.append(environ["cfgate.path"])
+        return next(verdicts)
+
+    app = gate(authorize, reuse_for=60, answer=answer)
+    answers = [fetch(app, "/private/a") for _ in range(5)]
+    assert [given.code for given in answers] == [303, 403, 303, 404, 303]
+    assert answers[0].headers == answers[2].headers == answers[4].headers
+    assert asked == ["/a"] * 5
+
+
 def test_invariant_2_what_the_authorizer_saw_is_what_gets_signed() -> None:
     """An authorizer that rewrites environ changes nothing: the facts were read before it was asked."""
     seen = []
@@ -108,10 +144,11 @@ def test_invariant_2_what_the_authorizer_saw_is_what_gets_signed() -> None:
         environ.update(
             {"PATH_INFO": "/private/other", "QUERY_STRING": "v=2", "SCRIPT_NAME": "/x", "cfgate.path": "/other"},
             REQUEST_METHOD="POST",
+            HTTP_ACCEPT="application/json",
         )
         return True
 
-    answer = fetch(gate(rewrite, forward_query=["v"]), "/private/né.pdf", query="v=1")
+    answer = fetch(gate(rewrite, forward_query=["v"], answer="json"), "/private/né.pdf", query="v=1")
     assert seen == ["/né.pdf"]
     assert verified(answer.location).policy.resource == f"{BASE_URL}/n%C3%A9.pdf?v=1"
 
@@ -211,13 +248,17 @@ def test_invariant_6_the_target_host_comes_from_configuration_alone(extra: dict[
 
 
 def test_invariant_7_secrets_stay_inside(caplog: pytest.LogCaptureFixture) -> None:
-    """No log, record or repr holds a signature or a signed URL."""
+    """No log, record or repr holds a signature, a signed URL or a cookie value, whatever the answer."""
     caplog.set_level(logging.DEBUG)
     records: list[Record] = []
-    app = gate(Judge(Grant(scope="directory")), on_decision=records.append)
+    options: dict[str, Any] = {"on_decision": records.append, "reuse_for": 60}
+    app = gate(Judge(Grant(scope="directory")), **options)
     query = parse_qs(urlsplit(fetch(app, "/private/d/a").location).query)
-    told = caplog.text + repr(records) + repr(app) + repr(vars(app))
-    assert "/private/d/a" in told
+    others = [gate(Judge(Grant(scope="directory")), **options, answer=answer) for answer in ("cookies", "json")]
+    for other in others:
+        fetch(other, "/private/d/a", HTTP_ACCEPT="application/json")
+    told = caplog.text + repr(records) + "".join(repr(made) + repr(vars(made)) for made in (app, *others))
+    assert (told.count("/private/d/a"), len(records)) == (6, 3)
     assert not [name for name in ("Policy", "Signature") if query[name][0] in told]
 
 
@@ -260,6 +301,11 @@ def test_invariant_8_wrong_configuration_fails_at_once_and_whole() -> None:
             headers={"Location": "/"},
             forward_query=["Policy"],
             index="a/b",
+            reuse_for=-1,
+            answer="cookie",
+            cookie_domain="localhost",
+            cookie_path="films",
+            cookie_samesite="lenient",
             on_decision="no callable",
         )
     found = caught.value.problems
@@ -273,12 +319,29 @@ def test_invariant_8_wrong_configuration_fails_at_once_and_whole() -> None:
         "headers={'Location': '/'}: Location is set by the gate",
         "forward_query=['Policy']: Policy is reserved",
         "index='a/b': expected one file name",
-        "on_decision='no callable': expected a callable",
+        "reuse_for=-1: expected whole seconds from 1 to 604800",
+        "answer='cookie': expected one of redirect, cookies, json",
+        "cookie_domain='localhost': expected a domain of at least two labels",
+        "cookie_path='films': expected a path on the distribution with a leading slash",
+        "cookie_samesite='lenient': expected 'Lax', 'Strict' or 'None'",
+        "on_decision='no callable': expected a plain callable",
         "key_pair_id",
     ]
     assert len(found) == len(expected)
     assert all(problem.startswith(start) for problem, start in zip(found, expected, strict=True)), found
     assert "nonsense" not in str(caught.value)
+
+
+def test_invariant_8_options_that_contradict_each_other_fail_at_construction() -> None:
+    """What would fail for every request is told before the first one."""
+    with pytest.raises(ConfigError) as caught:
+        gate(Judge(), expires=60, reuse_for=61, answer="cookies", cookie_domain="example.org", on_decision=deferred)
+    assert caught.value.problems == (
+        f"on_decision={deferred!r}: expected a plain callable that takes the decision record",
+        "reuse_for=61: expected at most expires, which is 60",
+        "cookie_domain='example.org': browsers would not send the cookies to cdn.example.com; "
+        "expected a domain that covers it",
+    )
 
 
 def test_invariant_9_outside_the_prefix_the_gate_is_invisible() -> None:
@@ -412,6 +475,25 @@ def test_a_raised_http_exception_is_the_answer(make: Callable[[], Any], code: in
     assert answer.values("Cache-Control") == ["no-store"]
 
 
+@pytest.mark.parametrize(("make", "code"), [row for row in RESPONSES if "exception" in str(row.id)])
+def test_a_raised_http_exception_leaves_no_cycle(make: Callable[[], Any], code: int) -> None:
+    """Whatever the exception held, a file or a database session, goes with the answer and not with the collector."""
+    raised: list[weakref.ref[Any]] = []
+
+    def authorize(environ: WSGIEnvironment) -> Any:
+        error = make()
+        raised.append(weakref.ref(error))
+        raise error
+
+    app = gate(authorize)
+    gc.disable()
+    try:
+        assert fetch(app, "/private/a").code == code
+        assert [reference() for reference in raised] == [None]
+    finally:
+        gc.enable()
+
+
 @pytest.mark.parametrize("name", ["Cache-Control", "cache-control"])
 def test_no_store_is_added_only_where_missing(name: str) -> None:
     """A response that says itself how it is cached keeps its word."""
@@ -452,9 +534,8 @@ def test_any_other_exception_propagates(error: Exception) -> None:
     [
         (Grant(not_before=END), f"the grant starts at {END} but ends at {END}"),
         (Grant(scope="/b/"), "the object lies outside the scope of its grant"),
-        (Grant(path="/a", scope="directory"), "the object lies at the root of the distribution; write scope='/'"),
-        (Grant(query={"q": "x" * 8192}), "CloudFront takes 8192"),
-        (Grant(path=f"/{'x' * 8192}"), "CloudFront takes 8192"),
+        (Grant(path=f"/{'x' * 8190}"), "CloudFront takes 8192"),
+        (Grant(path=f"/{'x' * 2000}", answer="cookies"), "the cookie path is 2001 bytes long; browsers keep 1024"),
     ],
 )
 def test_a_grant_that_fits_no_object_is_the_authorizers_error(grant: Grant, text: str) -> None:
@@ -472,10 +553,12 @@ def test_a_grant_decides_all_it_can() -> None:
         scope="directory",
         ip_address="203.0.113.7",
         query={"v": "2"},
+        filename="b c.pdf",
         headers=[("Set-Cookie", "a=1"), ("Set-Cookie", "b=2"), ("cache-control", "no-store, max-age=0")],
     )
     answer = fetch(gate(Judge(grant), headers={"X-Own": "1", "Set-Cookie": "c=3"}), "/private/a")
-    assert answer.location.startswith(f"{BASE_URL}/other/b%20c.pdf?v=2&Policy=")
+    disposition = "response-content-disposition=attachment%3B%20filename%3D%22b%20c.pdf%22"
+    assert answer.location.startswith(f"{BASE_URL}/other/b%20c.pdf?v=2&{disposition}&Policy=")
     policy = verified(answer.location, viewer_address="203.0.113.7").policy
     assert (policy.resource, policy.end, policy.start) == (f"{BASE_URL}/other/*", NOW + 300, NOW - 10)
     assert policy.ip_address == "203.0.113.7/32"
@@ -742,10 +825,12 @@ def test_sign_takes_what_a_grant_takes() -> None:
         (None, {}, "path is None; expected the decoded path of one object"),
         ("/a", {"expires": 0}, "Grant: expires=0: expected whole seconds"),
         ("/a", {"ip_address": "::1"}, "CloudFront policies have no IPv6"),
-        ("/a", {"scope": "/b/"}, "the object lies outside the scope of its grant"),
-        ("/a", {"scope": "directory"}, "the object lies at the root of the distribution"),
+        ("/a", {"scope": "/b/"}, "Grant: path='/a' lies outside scope='/b/'"),
+        ("/a", {"scope": "directory"}, "Grant: scope='directory' of path='/a' is the root of the distribution"),
         ("/a", {"not_before": END}, f"the grant starts at {END} but ends at {END}"),
-        (f"/{'x' * 8192}", {}, "CloudFront takes 8192"),
+        ("/a", {"filename": "a\nb"}, "Grant: filename='a\\nb': expected a file name"),
+        (f"/{'x' * 8192}", {}, "Grant: path and query are 8193 bytes long when spelled; a whole URL may be 8192"),
+        (f"/{'x' * 8191}", {}, "CloudFront takes 8192"),
     ],
 )
 def test_sign_refuses_what_it_cannot_sign(path: Any, options: dict[str, Any], text: str) -> None:
@@ -754,10 +839,199 @@ def test_sign_refuses_what_it_cannot_sign(path: Any, options: dict[str, Any], te
         gate(explode).sign(path, **options)
 
 
+def test_sign_gives_views_the_name_of_a_download() -> None:
+    """A template may name what is saved."""
+    assert (
+        gate(explode)
+        .sign("/1", filename="é.pdf")
+        .startswith(
+            f"{BASE_URL}/1?response-content-disposition="
+            "attachment%3B%20filename%3D%22_.pdf%22%3B%20filename%2A%3DUTF-8%27%27%25C3%25A9.pdf&Expires="
+        )
+    )
+
+
+@pytest.mark.parametrize("answer", ["cookies", "json"])
+def test_sign_gives_a_url_whatever_the_gate_answers(answer: str) -> None:
+    """A view that asks for a signed URL gets one."""
+    assert gate(explode, answer=answer).sign("/a") == gate(explode).sign("/a")
+
+
+def test_sign_reuses_what_the_gate_has_signed() -> None:
+    """With ``reuse_for`` a page shows the very URL that the gate redirects to, signed once."""
+    signer = CountingSigner()
+    app = gate(Judge(), signer=signer, reuse_for=60)
+    assert {app.sign("/a"), fetch(app, "/private/a").location, app.sign("/a")} == {app.sign("/a")}
+    assert signer.count == 1
+
+
 def test_sign_raises_where_the_signer_fails() -> None:
     """No URL is better than one that CloudFront refuses."""
     with pytest.raises(SigningError, match="failed with OSError"):
         gate(explode, signer=BrokenSigner(OSError())).sign("/a")
+
+
+# Cookies and JSON, end to end
+
+
+def set_cookies(answer: Answer) -> dict[str, tuple[str, list[str]]]:
+    """Return value and attributes of every cookie of an answer, by name; no name stands there twice."""
+    fields = [field.split("; ") for field in answer.values("Set-Cookie")]
+    cookies = {pair.partition("=")[0]: (pair.partition("=")[2], sorted(attributes)) for pair, *attributes in fields}
+    assert len(cookies) == len(fields)
+    return cookies
+
+
+CLEARED = ["Max-Age=0", "expires=Wed, 31-Dec-97 23:59:59 GMT"]
+
+
+@pytest.mark.parametrize(
+    ("options", "grant", "attributes"),
+    [
+        ({}, Grant(), ["HttpOnly", "Path=/films/42/1.ts", "SameSite=Lax", "secure"]),
+        ({}, Grant(scope="directory"), ["HttpOnly", "Path=/films/42/", "SameSite=Lax", "secure"]),
+        ({}, Grant(path="/é;b/1.ts"), ["HttpOnly", "Path=/%C3%A9%3Bb/1.ts", "SameSite=Lax", "secure"]),
+        (
+            {"cookie_domain": ".example.com", "cookie_path": "/", "cookie_samesite": "none"},
+            Grant(scope="/films/"),
+            ["Domain=example.com", "HttpOnly", "Path=/", "SameSite=None", "secure"],
+        ),
+        (
+            {"domain": f"{BASE_URL}/base", "cookie_samesite": "Strict"},
+            Grant(scope="/"),
+            ["HttpOnly", "Path=/base/", "SameSite=Strict", "secure"],
+        ),
+        ({"domain": "http://localhost:8001"}, Grant(), ["HttpOnly", "Path=/films/42/1.ts", "SameSite=Lax"]),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_cookies_are_session_cookies_that_scripts_cannot_read(
+    options: dict[str, Any], grant: Grant, attributes: list[str], method: str
+) -> None:
+    """Those of the signed form are set, the others cleared, all with the same attributes and no lifetime."""
+    answer = fetch(gate(Judge(grant), answer="cookies", **options), "/private/films/42/1.ts", method=method)
+    assert (answer.code, answer.body) == (303, b"")
+    cookies = set_cookies(answer)
+    form, other = ("Expires", "Policy") if grant.is_canned else ("Policy", "Expires")
+    assert list(cookies) == [
+        f"CloudFront-{name}" for name in ("Expires", "Policy", "Signature", "Key-Pair-Id", "Hash-Algorithm")
+    ]
+    for name in (form, "Signature", "Key-Pair-Id", "Hash-Algorithm"):
+        value, found = cookies[f"CloudFront-{name}"]
+        assert re.fullmatch("[A-Za-z0-9_~-]+", value)
+        assert found == attributes
+    assert cookies[f"CloudFront-{other}"] == ("", sorted(attributes + CLEARED))
+
+
+@pytest.mark.parametrize(
+    ("grant", "opened", "closed"),
+    [
+        (Grant(), ["/films/42/1.ts"], ["/films/42/2.ts", "/films/42/1.ts?v=1"]),
+        (Grant(scope="directory"), ["/films/42/1.ts", "/films/42/sub/2.ts?v=1"], ["/films/43/1.ts", "/films/42"]),
+        (Grant(scope="/", ip_address="203.0.113.7"), ["/", "/any"], []),
+    ],
+)
+def test_cookies_open_what_was_granted_and_nothing_else(grant: Grant, opened: list[str], closed: list[str]) -> None:
+    """CloudFront takes the cookies for the clean URL of the Location and for its scope."""
+    answer = fetch(gate(Judge(grant), answer="cookies"), "/private/films/42/1.ts")
+    assert answer.location == f"{BASE_URL}/films/42/1.ts"
+    sent = {name: value for name, (value, _) in set_cookies(answer).items() if value}
+    options: dict[str, Any] = {"base_url": BASE_URL, "key_group": KEY_GROUP, "now": END - 1}
+    for target in ["/films/42/1.ts", *opened]:
+        verify_cookies(target, sent, **options, viewer_address="203.0.113.7")
+    for target in closed:
+        with pytest.raises(VerificationError):
+            verify_cookies(target, sent, **options, viewer_address="203.0.113.7")
+    with pytest.raises(VerificationError):
+        verify_cookies("/films/42/1.ts", sent, **{**options, "now": END}, viewer_address="203.0.113.7")
+
+
+def test_only_what_is_granted_sets_cookies() -> None:
+    """Refusals, PASS and answers of others leave a browser's cookies as they are."""
+    for verdict in (False, 404, PASS, webob.Response("no", status=401)):
+        answer = fetch(gate(Judge(verdict), Wrapped(), answer="cookies"), "/private/a")
+        assert not answer.values("Set-Cookie")
+
+
+def test_cookies_of_the_application_go_along() -> None:
+    """Set-Cookie of the option and of the grant stand beside CloudFront's."""
+    grant = Grant(headers=[("Set-Cookie", "b=2")])
+    answer = fetch(gate(Judge(grant), answer="cookies", headers={"Set-Cookie": "a=1"}), "/private/a")
+    assert [field[:3] for field in answer.values("Set-Cookie") if not field.startswith("CloudFront-")] == ["a=1", "b=2"]
+    assert len(answer.values("Set-Cookie")) == 7
+
+
+@pytest.mark.parametrize(
+    ("options", "paths", "cleared"),
+    [
+        ({}, ["/films/é/", "/a b.pdf"], ["/films/%C3%A9/", "/a%20b.pdf"]),
+        ({}, ["/"], ["/"]),
+        ({"domain": f"{BASE_URL}/base"}, ["/", "/a"], ["/base/", "/base/a"]),
+        ({"cookie_path": "/films/", "cookie_domain": "example.com"}, [], ["/films/"]),
+        ({"cookie_path": "/films/"}, ["/films/42/"], ["/films/"]),
+    ],
+)
+def test_a_log_out_view_clears_the_cookies(options: dict[str, Any], paths: list[str], cleared: list[str]) -> None:
+    """Every cookie of CloudFront is cleared, with the attributes that it was set with."""
+    fields = gate(explode, answer="cookies", **options).clear_cookies(*paths)
+    domain = "Domain=example.com; " if "cookie_domain" in options else ""
+    assert fields == [
+        (
+            "Set-Cookie",
+            f"CloudFront-{name}=; {domain}Max-Age=0; Path={path}; "
+            "expires=Wed, 31-Dec-97 23:59:59 GMT; secure; HttpOnly; SameSite=Lax",
+        )
+        for path in cleared
+        for name in ("Expires", "Policy", "Signature", "Key-Pair-Id", "Hash-Algorithm")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("paths", "text"),
+    [
+        ([], "clear_cookies: expected the paths that cookies were set for, such as '/films/42/'"),
+        *(
+            (["/a", bad], f"clear_cookies: {bad!r}: expected a clean decoded path, such as '/films/42/'")
+            for bad in ("", "a", "films/", "//", "/a//", "/../", "/a/./b", "/a\\b", "/a\n", "/\ud800", None, b"/a", 5)
+        ),
+    ],
+)
+def test_clear_cookies_refuses_what_no_cookie_was_set_for(paths: list[Any], text: str) -> None:
+    """A path that could be no scope or object is an error, not a cookie that stays."""
+    with pytest.raises(ConfigError) as caught:
+        gate(explode).clear_cookies(*paths)
+    assert str(caught.value) == text
+
+
+def test_a_script_gets_json() -> None:
+    """The URL that a script is told is the one that a browser is redirected to."""
+    app = gate(Judge(), answer="json")
+    answer = fetch(app, "/private/a", HTTP_ACCEPT="application/json, */*;q=0.1")
+    assert (answer.status, answer.values("Content-Type")) == ("200 OK", ["application/json"])
+    told = json.loads(answer.body)
+    assert told.keys() == {"url", "expires"}
+    assert verified(told["url"]).policy.end == told["expires"] == END
+    redirect = fetch(app, "/private/a", HTTP_ACCEPT="text/html,*/*;q=0.8")
+    assert (redirect.code, redirect.location) == (303, told["url"])
+    assert answer.values("Vary") == redirect.values("Vary") == ["Accept"]
+    assert fetch(app, "/private/a").headers == redirect.headers
+
+
+@pytest.mark.parametrize("verdict", [True, False], ids=["yes", "no"])
+def test_json_without_a_body_for_head(verdict: bool) -> None:
+    """HEAD has the headers of GET."""
+    app = gate(Judge(verdict), answer="json")
+    get, head = (fetch(app, "/private/a", method=method, HTTP_ACCEPT="application/json") for method in ("GET", "HEAD"))
+    assert (head.status, head.headers, head.body) == (get.status, get.headers, b"")
+    assert get.values("Content-Length") == [str(len(get.body))]
+
+
+def test_a_script_reads_its_refusal_as_json() -> None:
+    """A refusal by False or by an int is JSON for those who asked for it."""
+    answer = fetch(gate(Judge(401), answer="json"), "/private/a", HTTP_ACCEPT="application/json")
+    assert (answer.status, answer.body) == ("401 Unauthorized", b'{"status": 401, "error": "Unauthorized"}')
+    assert answer.values("Content-Type") == ["application/json"]
+    assert answer.values("Cache-Control") == ["no-store"]
 
 
 # Configuration

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
+from enum import Enum
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 from hypothesis import given
@@ -15,8 +18,36 @@ from hypothesis import strategies as st
 
 from cfgate_middleware import CloudFrontGate
 from cfgate_middleware.errors import ConfigError, shown
-from cfgate_middleware.options import MAX_EXPIRES, OPTIONS, check_options, is_object_path, status_line
+from cfgate_middleware.options import MAX_EXPIRES, OPTIONS, check_options, is_deferred, is_object_path, status_line
 from cfgate_middleware.wire import RESERVED
+
+
+class Answer(str, Enum):  # noqa: UP042  # this kind of enum, older than StrEnum, has another str()
+    """Kinds of answers, and attributes of cookies, as a user may name them."""
+
+    COOKIES = "cookies"
+    STRICT = "strict"
+
+
+async def coroutine(record: object) -> None:
+    """What nobody would ever await."""
+
+
+def generator(record: object) -> Iterator[None]:
+    """What nobody would ever iterate."""
+    yield
+
+
+class Task:
+    """A callable that is waiting to be awaited."""
+
+    def __call__(self) -> None:
+        """Do nothing, now."""
+
+    def __await__(self) -> Iterator[None]:
+        """Do nothing, later."""
+        yield
+
 
 GOOD: dict[str, list[tuple[Any, Any]]] = {
     "prefix": [
@@ -51,6 +82,9 @@ GOOD: dict[str, list[tuple[Any, Any]]] = {
         ((pair for pair in [("X-A", "1")]), (("X-A", "1"),)),
         ({"Cache-Control": "no-store"}, (("Cache-Control", "no-store"),)),
         ({"cache-control": "private,No-Store, max-age=0"}, (("cache-control", "private,No-Store, max-age=0"),)),
+        ({"CDN-Cache-Control": "no-store"}, (("CDN-Cache-Control", "no-store"),)),
+        ({"Surrogate-Control": "content=x, no-store"}, (("Surrogate-Control", "content=x, no-store"),)),
+        ({"Cache-Controls": "public"}, (("Cache-Controls", "public"),)),
     ],
     "forward_query": [
         (None, frozenset()),
@@ -59,7 +93,32 @@ GOOD: dict[str, list[tuple[Any, Any]]] = {
         ((name for name in ["a b&="]), frozenset({"a b&="})),
     ],
     "index": [(None, None), ("index.html", "index.html"), ("a*?#é", "a*?#é")],
-    "on_decision": [(None, None), (print, print)],
+    "reuse_for": [(0, 0), (1, 1), (MAX_EXPIRES, MAX_EXPIRES), (timedelta(minutes=5), 300)],
+    "answer": [("redirect", "redirect"), ("cookies", "cookies"), ("json", "json"), (Answer.COOKIES, "cookies")],
+    "cookie_domain": [
+        (None, None),
+        ("example.com", "example.com"),
+        (".Example.COM", "example.com"),
+        ("a-b.c.example.co.uk", "a-b.c.example.co.uk"),
+        ("xn--bcher-kva.example", "xn--bcher-kva.example"),
+        ("1.2.3.4a", "1.2.3.4a"),
+        ("d111111abcdef8.cloudfront.net", "d111111abcdef8.cloudfront.net"),
+        ("cloudfront.network", "cloudfront.network"),
+        ("mycloudfront.net", "mycloudfront.net"),
+    ],
+    "cookie_path": [
+        (None, None),
+        ("/", "/"),
+        ("/films", "/films"),
+        ("/films/", "/films/"),
+        ("/b%C3%A9/%2A/", "/b%C3%A9/%2A/"),
+    ],
+    "cookie_samesite": [
+        *((text, "Lax") for text in ("Lax", "lax", "LAX")),
+        *((text, "Strict") for text in ("Strict", "strict", Answer.STRICT)),
+        *((text, "None") for text in ("None", "none")),
+    ],
+    "on_decision": [(taken, taken) for taken in (None, print, functools.partial(print, "x"), list[object]().append)],
 }
 
 PREFIX = "expected whole path segments of A-Z a-z 0-9 . _ ~ - after a slash, such as '/private'"
@@ -73,6 +132,13 @@ NAMES = "expected a list of parameter names"
 OWN = "is reserved: CloudFront reads Expires, Policy, Signature, Key-Pair-Id, Hash-Algorithm as its own"
 FIELD_OF_OTHERS = "is set by the gate or the server; leave it out"
 INDEX = "expected one file name, such as 'index.html'"
+ANSWER = "expected one of redirect, cookies, json"
+COOKIE_DOMAIN = "expected a domain of at least two labels, such as 'example.com'"
+COOKIE_PATH = (
+    "expected a path on the distribution with a leading slash, spelled as it is signed: unreserved characters and '/', "
+    "all else %XX in upper case, no dot or empty segments"
+)
+SAMESITE = "expected 'Lax', 'Strict' or 'None' (as text)"
 HOP_BY_HOP = ("Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection", "TE")
 CACHEABLE = ("public", "no-cache", "max-age=60", "private", "x-no-store", "no-store-not", "")
 
@@ -107,10 +173,10 @@ BAD: dict[str, list[tuple[Any, str]]] = {
         *(({bad: "1"}, f"{bad} {FIELD_OF_OTHERS}") for bad in ("trailer", "TRANSFER-ENCODING", "Upgrade")),
         *(
             (
-                [("Cache-Control", "no-store"), ("cache-control", bad)],
-                f"Cache-Control: {bad} would let a cache hand one viewer's signed URL to another; "
-                "it must contain no-store",
+                [("Cache-Control", "no-store"), (name, bad)],
+                f"{name}: {bad} would let a cache hand one viewer's signed URL to another; it must contain no-store",
             )
+            for name in ("cache-control", "Cache-Control", "CDN-Cache-Control", "surrogate-control", "X-Cache-Control")
             for bad in CACHEABLE
         ),
     ],
@@ -126,7 +192,41 @@ BAD: dict[str, list[tuple[Any, str]]] = {
     "index": [
         (bad, INDEX) for bad in ("", "/", "a/b", "/index.html", ".", "..", "a\\b", "a\n", "a\x7f", "\ud800", 5, b"a")
     ],
-    "on_decision": [(bad, "expected a callable that takes the decision record") for bad in (5, "print")],
+    "reuse_for": [
+        (bad, EXPIRES)
+        for bad in (-1, MAX_EXPIRES + 1, 60.0, 0.0, "60", "0", False, True, timedelta(0), timedelta(seconds=0.5))
+    ],
+    "answer": [
+        (bad, ANSWER) for bad in ("", "Redirect", "cookie", "cookies ", 0, True, b"json", ["json"], {"json": 1}, ANY)
+    ],
+    "cookie_domain": [
+        *((bad, COOKIE_DOMAIN) for bad in ("", ".", "localhost", "com", ".com", "example.com.", "..example.com")),
+        *((bad, COOKIE_DOMAIN) for bad in ("203.0.113.7", "1.2", "::1", "[2001:db8::1]", "example.0", "-a.example")),
+        *((bad, COOKIE_DOMAIN) for bad in ("a-.example", "a..example", "*.example.com", "example.com:443", "a_b.c")),
+        *(
+            (bad, COOKIE_DOMAIN)
+            for bad in ("https://example.com", "example.com/", "example.com; Path=/", "a b.example")
+        ),
+        *((bad, COOKIE_DOMAIN) for bad in ("bücher.example", "example.com\n", 5, b"example.com", ["example.com"])),
+        *(
+            (bad, "browsers keep no cookie for all of CloudFront; give the distribution a name of your own")
+            for bad in ("cloudfront.net", ".cloudfront.net", "CloudFront.NET", "cloudfront.cn", ".cloudfront.cn")
+        ),
+    ],
+    "cookie_path": [
+        (bad, COOKIE_PATH)
+        for bad in (
+            *("", "films", "films/", "//", "/films//", "/a//b", "/../", "/a/./", "/a b/", "/é/", "/*", "/a;Domain=x"),
+            *("/%2a", "/%61", "/%FF", "/a?b", "/a#b", "/a\\b", "/a\n", "https://cdn.example.com/", 5, True, b"/"),
+        )
+    ],
+    "cookie_samesite": [
+        (bad, SAMESITE) for bad in ("", "lax ", "no", "None;", 0, False, b"Lax", ["Lax"], {"Lax": 1}, ANY)
+    ],
+    "on_decision": [
+        (bad, "expected a plain callable that takes the decision record")
+        for bad in (5, "print", coroutine, generator, functools.partial(coroutine), Task())
+    ],
 }
 
 
@@ -161,7 +261,7 @@ def test_both_tables_know_every_option_with_a_check() -> None:
     assert GOOD.keys() == BAD.keys() == checked
 
 
-@pytest.mark.parametrize("name", ["prefix", "domain", "expires", "code"])
+@pytest.mark.parametrize("name", ["prefix", "domain", "expires", "code", "reuse_for", "answer", "cookie_samesite"])
 def test_none_means_that_an_option_is_missing(name: str) -> None:
     """An option that needs a value is reported as missing, not as the value None."""
     with pytest.raises(ConfigError, match=f"^{name} is missing: expected "):
@@ -191,6 +291,49 @@ def test_a_long_value_is_cut_short() -> None:
     """An error stays readable when a whole file is given for an option."""
     with pytest.raises(ConfigError, match=r"^prefix='x{116}\.\.\.: expected whole"):
         check_options({"prefix": "x" * 5000})
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"reuse_for": 61, "expires": 60}, "reuse_for=61: expected at most expires, which is 60"),
+        (
+            {"reuse_for": timedelta(minutes=2), "expires": timedelta(minutes=1)},
+            "reuse_for=120: expected at most expires, which is 60",
+        ),
+        ({"reuse_for": 60, "expires": 60}, None),
+        ({"reuse_for": 0, "expires": 1}, None),
+        ({"reuse_for": 61}, None),
+        ({"reuse_for": 61, "expires": 0}, f"expires=0: {EXPIRES}"),
+        *(
+            (
+                {"cookie_domain": domain, "domain": "https://cdn.example.com:8443/base"},
+                f"cookie_domain={domain!r}: browsers would not send the cookies to cdn.example.com; "
+                "expected a domain that covers it",
+            )
+            for domain in ("example.org", "dn.example.com", "a.cdn.example.com", "ample.com", "www.example.com")
+        ),
+        (
+            {"cookie_domain": "cdn.example.com", "domain": "http://[::1]:8001"},
+            "cookie_domain='cdn.example.com': browsers would not send the cookies to ::1; "
+            "expected a domain that covers it",
+        ),
+        ({"cookie_domain": "example.com", "domain": "https://cdn.example.com"}, None),
+        ({"cookie_domain": ".EXAMPLE.com", "domain": "https://a.b.Example.com"}, None),
+        ({"cookie_domain": "cdn.example.com", "domain": "cdn.example.com"}, None),
+        ({"cookie_domain": None, "domain": "localhost"}, None),
+        ({"cookie_domain": "example.org", "domain": ""}, f"domain='': {DOMAIN}"),
+        ({"cookie_domain": "example", "domain": "https://cdn.example"}, f"cookie_domain='example': {COOKIE_DOMAIN}"),
+    ],
+)
+def test_options_that_contradict_each_other_are_told(given: dict[str, Any], problem: str | None) -> None:
+    """What is fine by itself may be wrong beside another option; what is wrong by itself is told once."""
+    if problem is None:
+        check_options(given)
+        return
+    with pytest.raises(ConfigError) as caught:
+        check_options(given)
+    assert caught.value.problems == (problem,)
 
 
 def test_key_options_and_options_not_given_are_left_out() -> None:
@@ -254,3 +397,21 @@ def test_an_object_path_is_clean_and_names_something(path: str, answer: bool) ->
 def test_every_code_has_a_status_line(code: int, line: str) -> None:
     """A code the standard library does not know is sent as a refusal, which is all such codes are used for."""
     assert status_line(code) == line
+
+
+@pytest.mark.parametrize(
+    ("value", "deferred"),
+    [
+        (coroutine, True),
+        (generator, True),
+        (functools.partial(functools.partial(coroutine), 1), True),
+        (Task(), True),
+        (functools.partial(Task()), True),
+        (print, False),
+        (functools.partial(print), False),
+        (lambda: coroutine, False),
+    ],
+)
+def test_what_would_give_its_result_later_is_deferred(value: object, deferred: bool) -> None:
+    """Coroutine and generator functions, tasks, and partials of them have no result when they are called."""
+    assert is_deferred(value) is deferred

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import logging
 import re
 import textwrap
@@ -197,17 +198,37 @@ def test_every_option_can_stand_in_an_ini_file(ini: Ini) -> None:
         "headers": "X-Robots-Tag: noindex",
         "forward_query": "v",
         "index": "index.html",
+        "reuse_for": "60",
+        "answer": "cookies",
+        "cookie_domain": "cloudfront.example.com",
+        "cookie_path": "/docs/",
+        "cookie_samesite": "strict",
+        "domain": "https://d1.cloudfront.example.com",
         "on_decision": "tests.test_pastedeploy:decisions.append",
     }
     missing = {option.name for option in OPTIONS if option.ini != "python"} - options.keys()
     assert missing == {"priv_key_string"}  # another name for private_key
     answer = ask(ini.load_lines("app", None, options), "/private/docs/?v=2&w=3")
     assert (answer.code, answer.values("X-Robots-Tag")) == (302, ["noindex"])
-    assert answer.location.startswith(f"{DOMAIN}/docs/index.html?v=2&Expires=")
+    assert answer.location == "https://d1.cloudfront.example.com/docs/index.html?v=2"
     (record,) = decisions
     assert (record.path, record.status, record.key_pair_id) == ("/private/docs/", 302, KEY_PAIR_ID)
     assert record.end is not None
-    assert 299 <= record.end - time.time() <= 301
+    assert 299 <= record.end - time.time() <= 361
+    assert record.end % 60 == 0
+    cookies = dict(field.split("; ", 1) for field in answer.values("Set-Cookie"))
+    assert cookies[f"CloudFront-Expires={record.end}"] == (
+        "Domain=cloudfront.example.com; Path=/docs/; secure; HttpOnly; SameSite=Strict"
+    )
+
+
+def test_json_can_be_chosen_in_an_ini_file(ini: Ini) -> None:
+    """Scripts that ask for JSON are told the URL."""
+    app = ini.load(answer="json")
+    answer = fetch(app, "/private/1.pdf", REMOTE_USER="ann", HTTP_ACCEPT="application/json")
+    assert answer.values("Content-Type") == ["application/json"]
+    assert verified(json.loads(answer.body)["url"], now=time.time()).origin_target == "/1.pdf"
+    assert granted(ask(app, "/private/1.pdf")) == "/1.pdf"
 
 
 # Values
@@ -238,6 +259,9 @@ def test_every_value_may_start_on_the_next_line(ini: Ini) -> None:
         "authorize": "tests.test_pastedeploy:by_name",
         "authorize.user": "ann",
         "expires": "120",
+        "reuse_for": "60",
+        "answer": "redirect",
+        "cookie_path": "/",
         "forward_query": "v",
         "headers": "X-A: 1",
         "on_decision": "tests.test_pastedeploy:decisions.append",
@@ -370,6 +394,8 @@ def test_wrong_role_lines_are_named(ini: Ini, maker: str, role: str, problem: st
         ("key_pair_id", f"{KEY_PAIR_ID} ; ours"),
         ("expires", "60 ; one minute"),
         ("forward_query", "v w # versions"),
+        ("answer", "cookies ; for films"),
+        ("cookie_path", "/films/ ; all of them"),
         ("index", "index.html ; as ever"),
         ("authorize", "tests.test_pastedeploy:members ; all"),
         ("prefix", "; /private"),
@@ -391,7 +417,14 @@ def test_an_inline_comment_is_refused(ini: Ini, option: str, value: str) -> None
         ("authorise", "authorise: unknown option; did you mean authorize?"),
         ("prefx", "prefx: unknown option; did you mean prefix?"),
         ("forward-query", "forward-query: unknown option; did you mean forward_query?"),
-        ("zzz", "zzz: unknown option; known options: authorize, code, domain, expires, forward_query, hash_algorithm"),
+        ("reuse-for", "reuse-for: unknown option; did you mean reuse_for?"),
+        ("same_site", "same_site: unknown option; did you mean cookie_samesite?"),
+        (
+            "zzz",
+            "zzz: unknown option; known options: answer, authorize, code, cookie_domain, cookie_path, cookie_samesite, "
+            "domain, expires, forward_query, hash_algorithm, headers, index, key_pair_id, on_decision, prefix, "
+            "priv_key_string, private_key, reuse_for",
+        ),
         ("signer", "signer: this option takes a Python object and cannot stand in an ini file"),
     ],
 )
@@ -415,7 +448,17 @@ def test_an_option_that_is_none_is_refused(ini: Ini, option: str, problem: str) 
         ("headers", "Location: /", "Location is set by the gate or the server; leave it out"),
         ("forward_query", "Policy", "Policy is reserved"),
         ("on_decision", "decisions.append", "on_decision='decisions.append': expected package.module:callable"),
-        ("on_decision", "tests.test_pastedeploy:not_callable", "on_decision='a constant': expected a callable"),
+        ("on_decision", "tests.test_pastedeploy:not_callable", "on_decision='a constant': expected a plain callable"),
+        ("on_decision", "tests.test_pastedeploy:members_some_day", "expected a plain callable that takes the decision"),
+        ("reuse_for", "1m", "reuse_for='1m': expected a whole number"),
+        ("reuse_for", "-1", "reuse_for='-1': expected a whole number"),
+        ("reuse_for", "61", "reuse_for=61: expected at most expires, which is 60"),
+        ("answer", "", "answer='': expected one of redirect, cookies, json"),
+        ("answer", "Cookies", "answer='Cookies': expected one of redirect, cookies, json"),
+        ("cookie_domain", "cloudfront.net", "browsers keep no cookie for all of CloudFront"),
+        ("cookie_domain", "example.com", "would not send the cookies to d111111abcdef8.cloudfront.net; expected"),
+        ("cookie_path", "films", "cookie_path='films': expected a path on the distribution with a leading slash"),
+        ("cookie_samesite", "no", "cookie_samesite='no': expected 'Lax', 'Strict' or 'None'"),
         ("prefix", "private", "prefix='private': expected whole path segments"),
         ("prefix", None, "prefix is missing: expected whole path segments"),
         ("domain", None, "domain is missing: expected the distribution's address"),
@@ -431,6 +474,11 @@ def test_a_wrong_value_is_one_clear_problem(ini: Ini, option: str, value: str | 
     """Each mistake is told once: the option, what was given and what is expected."""
     (told,) = ini.problems(**{option: value})
     assert problem in told
+
+
+def test_a_duration_that_cannot_be_read_is_the_one_problem(ini: Ini) -> None:
+    """What stands in for ``expires`` while the gate looks for other problems is none itself."""
+    assert ini.problems(expires="5m", reuse_for="300") == ("expires='5m': expected a whole number",)
 
 
 def test_all_problems_are_told_at_once(ini: Ini) -> None:

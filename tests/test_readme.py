@@ -21,6 +21,7 @@ from django.core.wsgi import get_wsgi_application
 
 from cfgate_middleware import CloudFrontGate
 from cfgate_middleware.options import OPTIONS
+from tests.support import fetch
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.rst").read_text()
@@ -80,6 +81,19 @@ def test_the_python_examples_run_from_top_to_bottom(django: None, files: Callabl
         exec(compile(files(block), "README.rst", "exec"), space)  # noqa: S102 - it is our own README
     assert space["view"]("ada").status == "303 See Other"
     assert space["view"]("eve").status == "404 Not Found"
+    film = fetch(space["cinema"], "/private/films/42/index.m3u8")
+    assert film.location == "https://media.example.com/films/42/index.m3u8"
+    for cookie in film.values("Set-Cookie"):
+        assert {"Domain=example.com", "Path=/films/42/"} <= set(cookie.split("; "))
+    told = fetch(space["api"], "/private/a.json", REMOTE_USER="ada", HTTP_ACCEPT="application/json")
+    assert told.values("Access-Control-Allow-Origin") == ["https://app.example.com"]
+    assert told.body.startswith(b'{"url": "https://d111111abcdef8.cloudfront.net/a.json?')
+    assert "response-content-disposition=attachment" in fetch(space["downloads"], "/private/r.pdf").location
+    pictures = space["pictures"]
+    pictures.clock = lambda: 1_800_000_001
+    first = fetch(pictures, "/private/p.png").location
+    pictures.clock = lambda: 1_800_000_900
+    assert fetch(pictures, "/private/p.png").location == first
 
 
 def test_the_ini_example_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

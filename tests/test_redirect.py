@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import math
 import re
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
@@ -31,6 +34,7 @@ from cfgate_middleware import (
     signed_cookies,
     signed_url,
 )
+from cfgate_middleware.policy import MAX_EPOCH
 from cfgate_middleware.verifying import verify_cookies
 from tests.conftest import KEY_PAIR_ID, KEYS, NOW
 from tests.support import BASE_URL, KEY_GROUP, SIGNER, fetch, verified
@@ -243,10 +247,56 @@ def test_no_store_is_added_only_where_missing(make: Callable[[], Any]) -> None:
     assert fetch(redirect(make()).go(), "/").values("Cache-Control") == ["max-age=5"]
 
 
+@pytest.mark.parametrize("make", [webob.exc.HTTPForbidden, werkzeug.exceptions.Forbidden])
+def test_a_raised_http_exception_leaves_no_cycle(make: Callable[[], Exception]) -> None:
+    """Whatever the exception held goes with the answer and not with the collector."""
+    raised: list[weakref.ref[Exception]] = []
+
+    def authorize() -> Any:
+        error = make()
+        raised.append(weakref.ref(error))
+        raise error
+
+    gc.disable()
+    try:
+        assert fetch(redirect(authorize=authorize).go(), "/").code == 403
+        assert [reference() for reference in raised] == [None]
+    finally:
+        gc.enable()
+
+
 def test_any_other_exception_propagates() -> None:
     """An authorizer that fails has not said yes."""
     with pytest.raises(LookupError, match="no such user"):
         redirect(authorize=lambda: raising(LookupError("no such user"))).go()
+
+
+def test_a_grant_may_set_cookies() -> None:
+    """A view that opens a directory redirects to the clean URL, with cookies as a gate of default options sets them."""
+    answer = fetch(redirect(Grant(scope="directory", answer="cookies"), f"{BASE_URL}/films/1.m3u8?v=1").go(), "/")
+    assert (answer.code, answer.location) == (303, f"{BASE_URL}/films/1.m3u8?v=1")
+    fields = [field.partition("; ") for field in answer.values("Set-Cookie")]
+    cookies = {pair.partition("=")[0]: pair.partition("=")[2] for pair, _, _ in fields}
+    assert cookies.pop("CloudFront-Expires") == ""
+    assert {attributes for pair, _, attributes in fields if pair[-1:] != "="} == {
+        "Path=/films/; secure; HttpOnly; SameSite=Lax"
+    }
+    proven = verify_cookies("/films/1.ts", cookies, base_url=BASE_URL, key_group=KEY_GROUP, now=NOW)
+    assert (proven.policy.resource, proven.policy.end) == (f"{BASE_URL}/films/*", END)
+
+
+def test_a_grant_for_json_redirects_a_view() -> None:
+    """A redirect does not see the request, so nobody asked it for JSON."""
+    answer = fetch(redirect(Grant(answer="json")).go(), "/", HTTP_ACCEPT="application/json")
+    assert (answer.code, answer.values("Vary")) == (303, ["Accept"])
+    assert verified(answer.location).policy.resource == LOCATION
+
+
+def test_a_grant_may_name_the_download() -> None:
+    """The name is one more parameter of the location."""
+    answer = fetch(redirect(Grant(filename="a.pdf"), f"{LOCATION}?v=1").go(), "/")
+    disposition = "response-content-disposition=attachment%3B%20filename%3D%22a.pdf%22"
+    assert answer.location.startswith(f"{LOCATION}?v=1&{disposition}&Expires=")
 
 
 def test_pass_has_nobody_to_pass_to() -> None:
@@ -282,6 +332,19 @@ def test_an_overridden_authorizer_is_named_by_its_class() -> None:
     name = re.escape("test_an_overridden_authorizer_is_named_by_its_class.<locals>.Forgetful.authorize returned None")
     with pytest.raises(AuthorizerError, match=name):
         Forgetful(LOCATION, signer=SIGNER).go()
+
+
+def test_an_overridden_authorizer_has_no_super() -> None:
+    """Calling the method that was overridden is a mistake that says so, and no verdict."""
+
+    class Polite(CloudFrontRedirect):
+        def authorize(self) -> object:
+            """Ask the class above, which knows nothing."""
+            return super().authorize()
+
+    with pytest.raises(AuthorizerError) as caught:
+        Polite(LOCATION, signer=SIGNER).go()
+    assert str(caught.value) == "CloudFrontRedirect.authorize has no verdict of its own; override it without super()"
 
 
 def test_a_grant_that_does_not_fit_is_an_error() -> None:
@@ -453,7 +516,11 @@ BAD_ARGUMENTS = pytest.mark.parametrize(
         ({"not_before": END}, f"the grant starts at {END} but ends at {END}"),
         ({"ip_address": "::1"}, "CloudFront policies have no IPv6"),
         ({"signer": None}, "signer is None; expected a Signer, or an object with key_pair_id"),
-        ({"signer": Signer}, "signer is an object of type type; expected a Signer"),
+        ({"signer": Signer}, "signer is an object of type ABCMeta; expected a Signer"),
+        ({"now": -1}, "now=-1: expected epoch seconds from 0 to 9223372036"),
+        ({"now": NOW * 1000}, f"now={NOW * 1000}: expected epoch seconds from 0 to 9223372036"),
+        ({"now": math.nan}, "now=nan: expected epoch seconds from 0 to 9223372036"),
+        ({"now": math.inf}, "now=inf: expected epoch seconds from 0 to 9223372036"),
     ],
 )
 WRITERS = pytest.mark.parametrize("write", [signed_url, signed_cookies])
@@ -517,7 +584,23 @@ def test_a_url_that_is_not_spelled_is_told(write: Callable[..., object], locatio
         write(location, SIGNER)
 
 
-def test_a_url_too_long_for_cloudfront_is_refused() -> None:
-    """More than 8,192 bytes would be answered with 414."""
-    with pytest.raises(ConfigError, match="CloudFront takes 8192"):
-        signed_url(f"{BASE_URL}/{'x' * 8192}", SIGNER)
+@WRITERS
+@pytest.mark.parametrize("now", [0, 0.5, NOW, MAX_EPOCH - 60])
+def test_any_moment_may_be_now(write: Callable[..., object], now: float) -> None:
+    """The beginning of the epoch is a moment, and not the same as none at all."""
+    end = str(math.ceil(now) + 60)
+    written = write(LOCATION, SIGNER, now=now)
+    assert end in (written["CloudFront-Expires"] if isinstance(written, dict) else str(written))
+
+
+@WRITERS
+def test_a_url_too_long_for_cloudfront_is_refused(write: Callable[..., object]) -> None:
+    """More than 8,192 bytes would be answered with 414, signed in the URL or in cookies."""
+    with pytest.raises(ConfigError, match="CloudFront takes 8192$"):
+        write(f"{BASE_URL}/{'x' * 8192}", SIGNER)
+
+
+def test_a_cookie_too_long_for_browsers_is_refused() -> None:
+    """A policy of more than a cookie can hold is told, not cut."""
+    with pytest.raises(ConfigError, match=r"^a signed cookie is 4\d{3} bytes long; browsers keep 4096$"):
+        signed_cookies(f"{BASE_URL}/{'x' * 3000}/1", SIGNER, scope="directory")

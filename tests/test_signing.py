@@ -23,23 +23,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cfgate_middleware.errors import SigningError
-from cfgate_middleware.keys import Signer
-from cfgate_middleware.signing import Signed, TooLong, Unsignable, sign
+from cfgate_middleware.keys import BaseSigner, Signer
+from cfgate_middleware.signing import Signed, Terms, TooLong, Unsignable, sign
 from cfgate_middleware.verdicts import Grant
-from cfgate_middleware.wire import MAX_URL, from_base64, is_clean, is_encodable, spell_path
+from cfgate_middleware.wire import MAX_COOKIE, MAX_URL, from_base64, is_clean, is_encodable, spell_path
 from tests.conftest import KEY_PAIR_ID, KEYS, NOW
 
 BASE_URL = "https://d111111abcdef8.cloudfront.net"
 Query = tuple[tuple[str, str], ...]
 
 
-class FakeSigner:
+class FakeSigner(BaseSigner):
     """A signer that remembers what it signed, and signs with a fixed text or fails."""
 
-    key_pair_id = "KFAKE"
-
     def __init__(self, outcome: object = b"\xfb\xff\xfe", hash_algorithm: str = "SHA256") -> None:
-        self.hash_algorithm = hash_algorithm
+        super().__init__("KFAKE", hash_algorithm)
         self.messages: list[bytes] = []
         self._outcome = outcome
 
@@ -52,17 +50,19 @@ class FakeSigner:
 
 
 def signed(
-    signer: Signer | FakeSigner,
+    signer: BaseSigner,
     grant: Grant | None = None,
     path: str = "/reports/1.pdf",
     *,
     query: Query = (),
     expires: int = 60,
+    reuse_for: int = 0,
     now: float = NOW,
     base_url: str = BASE_URL,
 ) -> Signed:
     """Sign a grant for an object, with the tests' own defaults."""
-    return sign(signer, grant or Grant(), base_url, path, spell_path(path), query, expires, now)
+    terms = Terms(base_url, expires, reuse_for)
+    return sign(signer, grant or Grant(), terms, path, spell_path(path), query, now)
 
 
 def resource_of(signer: FakeSigner) -> str:
@@ -254,6 +254,95 @@ def test_a_grant_is_valid_for_what_was_promised_and_less_than_a_second_more(
     }
 
 
+durations = st.integers(1, 604800)
+reuses = st.tuples(durations, durations).map(sorted)  # reuse_for and expires, which is not shorter
+
+
+@given(st.integers(0, 2**33), reuses, st.none() | durations)
+def test_a_reused_grant_is_valid_for_what_was_promised_and_one_window_more_at_most(
+    now: int, reuse: list[int], own: int | None
+) -> None:
+    """The end is the next end of a window, which is no longer than the grant itself lasts."""
+    reuse_for, expires = reuse
+    end = signed(FakeSigner(), Grant(expires=own), expires=expires, reuse_for=reuse_for, now=now).end
+    promised = own or expires
+    window = min(reuse_for, promised)
+    assert promised <= end - now <= promised + window
+    assert end % window == 0
+
+
+@given(st.floats(0, 2**33), reuses)
+def test_between_two_seconds_a_reused_grant_is_valid_as_long(now: float, reuse: list[int]) -> None:
+    """Rounding up to the second and then to the window is rounding up to the window."""
+    reuse_for, expires = reuse
+    end = signed(FakeSigner(), expires=expires, reuse_for=reuse_for, now=now).end
+    error = Fraction(math.ulp(now + expires))
+    assert expires - error <= end - Fraction(now) <= expires + reuse_for
+    assert end == math.ceil((now + expires) / reuse_for) * reuse_for
+
+
+@given(st.integers(1, 2**13), reuses, st.data())
+def test_within_one_window_all_grants_of_an_object_are_one(number: int, reuse: list[int], data: st.DataObject) -> None:
+    """From the first to the last moment of a window the URL is the same, and it is signed once."""
+    reuse_for, expires = reuse
+    last = (number + expires) * reuse_for - expires  # after it, the end of this window is too near
+    ages = data.draw(st.lists(st.integers(0, reuse_for * 1000 - 1), max_size=5))
+    moments = [last, last - reuse_for + 0.001, *(last - age / 1000 for age in ages)]
+    signer = FakeSigner()
+    urls = {signed(signer, expires=expires, reuse_for=reuse_for, now=now).to_url() for now in moments}
+    assert len(urls) == len(signer.messages) == 1
+    assert signed(signer, expires=expires, reuse_for=reuse_for, now=last + 1).to_url() not in urls
+
+
+@pytest.mark.parametrize(("own", "ends"), [(None, (120, 120)), (10, (20, 30)), (30, (60, 60)), (90, (120, 120))])
+def test_a_short_grant_has_a_short_window(own: int | None, ends: tuple[int, int]) -> None:
+    """A grant of ten seconds is not stretched to the minute that other grants are reused for."""
+    grant = Grant(expires=own)
+    moments = (NOW + 1, NOW + 20)
+    found = [signed(FakeSigner(), grant, expires=60, reuse_for=60, now=now).end - NOW for now in moments]
+    assert NOW % 60 == 0
+    assert tuple(found) == ends
+
+
+@pytest.mark.parametrize("grant", [Grant(), Grant(scope="/", not_before=5, ip_address="203.0.113.7")])
+@pytest.mark.parametrize(("reuse_for", "signatures"), [(0, 3), (60, 1)])
+def test_a_signature_is_reused_only_if_it_was_asked_for(grant: Grant, reuse_for: int, signatures: int) -> None:
+    """Equal policies, canned or custom, are signed once with ``reuse_for`` and each time without."""
+    signer = FakeSigner()
+    urls = [signed(signer, grant, reuse_for=reuse_for).to_url() for _ in range(3)]
+    assert len(set(urls)) == 1
+    assert len(signer.messages) == signatures
+
+
+@pytest.mark.parametrize(
+    ("grant", "path"),
+    [
+        (Grant(), "/reports/2.pdf"),
+        (Grant(not_before=1), "/reports/1.pdf"),
+        (Grant(scope="directory"), "/reports/1.pdf"),
+        (Grant(ip_address="203.0.113.7"), "/reports/1.pdf"),
+        (Grant(query={"v": "1"}), "/reports/1.pdf"),
+        (Grant(filename="a.pdf"), "/reports/1.pdf"),
+        (Grant(expires=61), "/reports/1.pdf"),
+    ],
+)
+def test_what_is_reused_is_the_signature_of_the_very_same_policy(grant: Grant, path: str) -> None:
+    """Whatever differs in a grant is signed anew."""
+    signer = FakeSigner()
+    first = signed(signer, reuse_for=60)
+    other = signed(signer, grant, path, reuse_for=60)
+    assert first.to_url() != other.to_url()
+    assert len(set(signer.messages)) == 2
+
+
+def test_a_scope_that_is_reused_opens_each_of_its_objects() -> None:
+    """One signature over a directory stands in the URLs of all its files."""
+    signer = FakeSigner()
+    urls = [signed(signer, Grant(scope="/a/"), path, reuse_for=60).to_url() for path in ("/a/1", "/a/2")]
+    assert len(signer.messages) == 1
+    assert urls[1] == urls[0].replace("/a/1", "/a/2")
+
+
 @pytest.mark.parametrize(("start", "fits"), [(NOW + 59, True), (NOW + 60, False), (NOW + 61, False)])
 def test_a_grant_that_ends_before_it_starts_is_not_signed(start: int, fits: bool) -> None:
     """A start at or after the end leaves no moment of access."""
@@ -340,6 +429,40 @@ def test_a_url_that_cloudfront_would_refuse_for_its_length_is_an_error(length: i
     assert len(written.to_cookies()["CloudFront-Signature"]) == 4
 
 
+@pytest.mark.parametrize(("length", "fits"), [(MAX_URL, True), (MAX_URL + 1, False)])
+def test_cookies_are_for_urls_that_cloudfront_takes(length: int, fits: bool) -> None:
+    """A clean URL over 8,192 bytes is refused by CloudFront, whatever cookies come with it."""
+    written = signed(FakeSigner(), path="/" + "a" * (length - len(BASE_URL) - 1))
+    assert len(written.url) == length
+    if fits:
+        assert "CloudFront-Expires" in written.to_cookies()
+    else:
+        with pytest.raises(TooLong, match=f"^the URL is {length} bytes long; CloudFront takes {MAX_URL}$"):
+            written.to_cookies()
+
+
+@pytest.mark.parametrize(("more", "fits"), [(0, True), (1, False)])
+def test_a_cookie_that_browsers_would_drop_is_an_error(more: int, fits: bool) -> None:
+    """4,096 bytes of name and value are the most that browsers must keep; the error tells the length alone."""
+    spare = MAX_COOKIE - len("CloudFront-Signature")
+    assert spare % 4 == 0  # so a signature of full base64 groups can fill it
+    written = signed(FakeSigner(b"a" * (spare // 4 * 3 + more)))
+    if fits:
+        assert len(written.to_cookies()["CloudFront-Signature"]) == spare
+    else:
+        with pytest.raises(TooLong) as caught:
+            written.to_cookies()
+        assert str(caught.value) == f"a signed cookie is {MAX_COOKIE + 4} bytes long; browsers keep {MAX_COOKIE}"
+
+
+def test_a_policy_too_long_for_a_cookie_may_fit_a_url() -> None:
+    """URLs hold twice as much as cookies."""
+    written = signed(FakeSigner(), Grant(scope="directory"), "/" + "a" * 3000 + "/b")
+    assert len(written.to_url()) <= MAX_URL
+    with pytest.raises(TooLong, match=r"^a signed cookie is 41\d\d bytes long; browsers keep 4096$"):
+        written.to_cookies()
+
+
 @pytest.mark.parametrize(
     ("outcome", "what"),
     [
@@ -367,6 +490,18 @@ def test_a_signer_that_raises_fails_with_its_error_as_the_cause(error: Exception
     assert caught.value.__cause__ is error
 
 
+@pytest.mark.parametrize("outcome", [b"", RuntimeError(), SigningError("the key service is down")])
+def test_a_failure_to_sign_is_not_remembered(outcome: Any) -> None:
+    """With ``reuse_for`` too, the next request asks the signer again."""
+    signer = FakeSigner(outcome)
+    for _ in range(2):
+        with pytest.raises(SigningError):
+            signed(signer, reuse_for=60)
+    assert len(signer.messages) == 2
+    signer._outcome = b"signature"
+    assert signed(signer, reuse_for=60).signature == "c2lnbmF0dXJl"
+
+
 def test_a_signing_error_of_the_signer_itself_passes_through() -> None:
     """A signer that speaks this package's language is not wrapped."""
     error = SigningError("the key service is down")
@@ -387,6 +522,8 @@ def test_no_failure_tells_the_url_or_the_policy() -> None:
         lambda: signed(FakeSigner(RuntimeError())),
         lambda: signed(FakeSigner(None)),
         lambda: signed(FakeSigner(), path="/" + "a" * MAX_URL).to_url(),
+        lambda: signed(FakeSigner(), path="/" + "a" * MAX_URL).to_cookies(),
+        lambda: signed(FakeSigner(), Grant(scope="/"), "/" + "a" * MAX_URL).to_url(),
         lambda: signed(FakeSigner(), Grant(scope="/b/")),
     ]
     for attempt in attempts:

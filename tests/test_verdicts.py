@@ -46,15 +46,16 @@ class NoZone(tzinfo):
         """Return no name."""
 
 
-class Scope(str, Enum):  # noqa: UP042  # this kind of enum, older than StrEnum, has another str()
-    """Scopes as a user may name them."""
+class Choice(str, Enum):  # noqa: UP042  # this kind of enum, older than StrEnum, has another str()
+    """Scopes and answers as a user may name them."""
 
     DIRECTORY = "directory"
+    COOKIES = "cookies"
 
 
 # Grant
 
-
+DISPOSITION = "response-content-disposition"
 FIELDS: dict[str, list[tuple[Any, Any]]] = {
     "expires": [(None, None), (1, 1), (MAX_EXPIRES, MAX_EXPIRES), (timedelta(hours=1), 3600)],
     "not_before": [
@@ -70,7 +71,7 @@ FIELDS: dict[str, list[tuple[Any, Any]]] = {
     "path": [(None, None), ("/a", "/a"), ("/reports/é *?#%2e.pdf", "/reports/é *?#%2e.pdf"), ("/.hidden", "/.hidden")],
     "scope": [
         *((scope, scope) for scope in ("object", "directory", "/", "/a/", '/a/b*?"/')),
-        (Scope.DIRECTORY, "directory"),
+        (Choice.DIRECTORY, "directory"),
     ],
     "ip_address": [
         (None, None),
@@ -85,6 +86,13 @@ FIELDS: dict[str, list[tuple[Any, Any]]] = {
         ([("a", "1"), ["a", "é&="]], (("a", "1"), ("a", "é&="))),
     ],
     "headers": [(None, ()), ({"Set-Cookie": "a=1"}, (("Set-Cookie", "a=1"),))],
+    "filename": [
+        (name, name) for name in (None, "a.pdf", "né € \U0001f600.pdf", 'a"b\\c/d%.pdf', " ", "\u202e", "a;b")
+    ],
+    "answer": [
+        *((answer, answer) for answer in (None, "redirect", "cookies", "json")),
+        (Choice.COOKIES, "cookies"),
+    ],
 }
 EXPIRES = "expected whole seconds from 1 to 604800 (a duration, not a moment in time)"
 START = "expected an aware datetime or epoch seconds from 0 to 9223372036"
@@ -99,6 +107,8 @@ ADDRESS = (
     "CloudFront policies have no IPv6"
 )
 PAIRS = "expected query parameters as a mapping or as pairs of str"
+FILENAME = "expected a file name as str, in any script, without control characters"
+ANSWER = "expected one of redirect, cookies, json"
 RESERVED = "is reserved: CloudFront reads Expires, Policy, Signature, Key-Pair-Id, Hash-Algorithm as its own"
 UNCLEAN = ("a", "", "//", "//a/", "/../", "/a/../b/", "/a/./", "/a//", "/a\\b/", "/a\n/", "/\ud800/", "https://h/")
 WRONG: dict[str, list[tuple[Any, str]]] = {
@@ -124,6 +134,18 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
         ({"Location": "https://evil.example"}, "Location is set by the gate or the server; leave it out"),
         ({"X-A": "a\r\nb"}, "the value of header X-A must be one line of latin-1 text without surrounding space"),
         ("X-A: 1", "expected header fields as a mapping or as pairs of str"),
+        (
+            {"CDN-Cache-Control": "max-age=60"},
+            "CDN-Cache-Control: max-age=60 would let a cache hand one viewer's signed URL to another; "
+            "it must contain no-store",
+        ),
+    ],
+    "filename": [
+        *((bad, FILENAME) for bad in ("", "a\r\nSet-Cookie: x", "a\n", "\0", "a\tb", "\x1f", "\x7f", "\x80", "\x9f")),
+        *((bad, FILENAME) for bad in ("a\u2028b", "a\u2029b", "\ud800", "a\udcffb", b"a.pdf", 5, True, ["a.pdf"], ANY)),
+    ],
+    "answer": [
+        (bad, ANSWER) for bad in ("", "Redirect", "JSON", "cookies ", 0, True, b"json", ["json"], {"json": 1}, ANY)
     ],
 }
 
@@ -188,7 +210,7 @@ def test_a_grant_is_keyword_only() -> None:
         Grant(60)  # type: ignore[call-arg]  # the mistake under test
 
 
-@pytest.mark.parametrize("name", ["expires", "scope", "is_canned"])
+@pytest.mark.parametrize("name", ["expires", "scope", "is_canned", "parameters"])
 def test_a_grant_cannot_be_changed(name: str) -> None:
     """What was checked stays as it was checked, and a shared grant stays the same for everybody."""
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -208,21 +230,37 @@ def test_a_grant_does_not_follow_changes_of_what_it_was_made_from() -> None:
 
 def test_the_repr_of_a_grant_is_the_call_that_makes_it() -> None:
     """Conditions are no secret, and nothing else is shown."""
-    grant = Grant(expires=5, not_before=NOW, path="/a", scope="/", ip_address="203.0.113.7", query={"a": "1"})
+    grant = Grant(
+        expires=5,
+        not_before=NOW,
+        path="/a",
+        scope="/",
+        ip_address="203.0.113.7",
+        query={"a": "1"},
+        filename="é.pdf",
+        answer="json",
+    )
     assert repr(grant) == (
         f"Grant(expires=5, not_before={NOW}, path='/a', scope='/', ip_address='203.0.113.7/32', "
-        "query=(('a', '1'),), headers=())"
+        "query=(('a', '1'),), headers=(), filename='é.pdf', answer='json')"
     )
     assert eval(repr(grant)) == grant  # noqa: S307  # our own text
 
 
 def test_grants_are_values() -> None:
     """Equal grants are equal and hash alike, and copies are equal."""
-    grant = Grant(expires=5, query={"a": "1"})
-    twins = [Grant(expires=5, query=[("a", "1")]), copy.deepcopy(grant), pickle.loads(pickle.dumps(grant))]  # noqa: S301  # our own bytes
+    grant = Grant(expires=5, query={"a": "1"}, filename="a.pdf")
+    twins = [
+        Grant(expires=5, query=[("a", "1")], filename="a.pdf"),
+        copy.deepcopy(grant),
+        pickle.loads(pickle.dumps(grant)),  # noqa: S301  # our own bytes
+    ]
     for twin in twins:
         assert (twin, hash(twin), twin.is_canned) == (grant, hash(grant), True)
-    assert grant != Grant(expires=6, query={"a": "1"})
+        assert twin.parameters == grant.parameters == (("a", "1"), (DISPOSITION, 'attachment; filename="a.pdf"'))
+    assert grant != Grant(expires=6, query={"a": "1"}, filename="a.pdf")
+    assert grant != Grant(expires=5, query={"a": "1"}, filename="b.pdf")
+    assert grant != Grant(expires=5, query={"a": "1"}, filename="a.pdf", answer="json")
 
 
 def test_replacing_a_field_checks_and_sorts_the_grant_anew() -> None:
@@ -238,6 +276,7 @@ def test_replacing_a_field_checks_and_sorts_the_grant_anew() -> None:
     [
         ({}, True),
         ({"expires": 5, "path": "/a", "query": {"a": "1"}, "headers": {"X-A": "1"}}, True),
+        ({"filename": "a.pdf", "answer": "cookies"}, True),
         ({"scope": "directory"}, False),
         ({"scope": "/"}, False),
         ({"not_before": 0}, False),
@@ -247,6 +286,114 @@ def test_replacing_a_field_checks_and_sorts_the_grant_anew() -> None:
 def test_only_an_end_time_makes_a_canned_policy(fields: dict[str, Any], canned: bool) -> None:
     """A grant with any condition but its end needs a custom policy."""
     assert Grant(**fields).is_canned is canned
+
+
+# What a grant's fields say together
+
+
+@pytest.mark.parametrize(
+    ("fields", "parameters"),
+    [
+        ({}, ()),
+        ({"query": {"a": "1"}}, (("a", "1"),)),
+        ({"filename": "a.pdf"}, ((DISPOSITION, 'attachment; filename="a.pdf"'),)),
+        (
+            {"query": {"response-content-type": "text/plain"}, "filename": "é"},
+            (
+                ("response-content-type", "text/plain"),
+                (DISPOSITION, "attachment; filename=\"_\"; filename*=UTF-8''%C3%A9"),
+            ),
+        ),
+        ({"query": {DISPOSITION: "inline"}}, ((DISPOSITION, "inline"),)),
+    ],
+)
+def test_a_filename_is_one_more_parameter(fields: dict[str, Any], parameters: object) -> None:
+    """S3 is told the name in the query; the grant's own query stays what was given."""
+    grant = Grant(**fields)
+    assert grant.parameters == parameters
+    assert grant.query == tuple(fields.get("query", {}).items())
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        (
+            {"filename": "a.pdf", "query": {DISPOSITION: "inline"}},
+            f"filename='a.pdf' and query both give {DISPOSITION}; leave one out",
+        ),
+        (
+            {"path": "/a.pdf", "scope": "directory"},
+            "scope='directory' of path='/a.pdf' is the root of the distribution; write scope='/' to grant all of it",
+        ),
+        ({"path": "/b/1.pdf", "scope": "/a/"}, "path='/b/1.pdf' lies outside scope='/a/'"),
+        ({"path": "/ab/1.pdf", "scope": "/a/"}, "path='/ab/1.pdf' lies outside scope='/a/'"),
+        ({"path": "/a", "scope": "/a/"}, "path='/a' lies outside scope='/a/'"),
+        (
+            {"path": "/" + "é" * 1366},
+            "path and query are 8197 bytes long when spelled; a whole URL may be 8192",
+        ),
+        (
+            {"query": {"a": "*" * 2731}},
+            "path and query are 8195 bytes long when spelled; a whole URL may be 8192",
+        ),
+        (
+            {"path": "/" + "a" * 4099, "query": {"a": "b" * 4091}},
+            "path and query are 8193 bytes long when spelled; a whole URL may be 8192",
+        ),
+        (
+            {"filename": "a" * 8192},
+            "path and query are 8254 bytes long when spelled; a whole URL may be 8192",
+        ),
+    ],
+)
+def test_fields_that_contradict_each_other_are_refused(fields: dict[str, Any], problem: str) -> None:
+    """What can be right for no request is found where the grant is built, not when it is signed."""
+    with pytest.raises(ConfigError) as caught:
+        Grant(**fields)
+    assert caught.value.problems == (f"Grant: {problem}",)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"path": "/a.pdf", "scope": "/"},
+        {"path": "/a.pdf", "scope": "object"},
+        {"path": "/a/b.pdf", "scope": "directory"},
+        {"path": "/a/b/c.pdf", "scope": "/a/"},
+        {"scope": "directory"},
+        {"scope": "/a/"},
+        {"path": "/" + "a" * 4099, "query": {"a": "b" * 4090}},
+    ],
+)
+def test_fields_that_go_together_are_kept(fields: dict[str, Any]) -> None:
+    """A path in its scope is no contradiction, and what only the request can tell is left to it."""
+    grant = Grant(**fields)
+    assert (grant.path, grant.scope) == (fields.get("path"), fields.get("scope", "object"))
+
+
+def test_contradictions_are_told_together_and_after_wrong_fields() -> None:
+    """Each is told once; fields that are wrong by themselves are not compared."""
+    with pytest.raises(ConfigError) as caught:
+        Grant(path="/" + "a" * 9000, scope="/b/", filename="a", query={DISPOSITION: "inline"})
+    assert [problem.split("=")[0] for problem in caught.value.problems] == [
+        "Grant: filename",
+        "Grant: path",
+        "Grant: path and query are 9100 bytes long when spelled; a whole URL may be 8192",
+    ]
+    with pytest.raises(ConfigError) as caught:
+        Grant(path="/a", scope="/b/", expires=0)
+    assert [problem.partition("=")[0] for problem in caught.value.problems] == ["Grant: expires"]
+
+
+def test_replacing_the_filename_replaces_its_parameter() -> None:
+    """A copy with another name does not keep the old one, and one without has none."""
+    grant = Grant(query={"a": "1"}, filename="a.pdf")
+    renamed = dataclasses.replace(grant, filename="b.pdf")
+    assert renamed.parameters == (("a", "1"), (DISPOSITION, 'attachment; filename="b.pdf"'))
+    assert dataclasses.replace(grant, filename=None).parameters == grant.query == (("a", "1"),)
+    assert dataclasses.replace(renamed, answer="json") == Grant(query={"a": "1"}, filename="b.pdf", answer="json")
+    with pytest.raises(ConfigError, match="lies outside scope='/b/'$"):
+        dataclasses.replace(Grant(path="/a/1"), scope="/b/")
 
 
 @given(st.datetimes(timezones=st.timezones(), min_value=datetime(1970, 1, 3), max_value=datetime(2261, 1, 1)))
@@ -410,6 +557,17 @@ class Answer(IntEnum):
     NO = 403
 
 
+class Task:
+    """A callable that is waiting to be awaited."""
+
+    def __call__(self) -> None:
+        """Do nothing, now."""
+
+    def __await__(self) -> Iterator[None]:
+        """Do nothing, later."""
+        yield
+
+
 class Truthy:
     """True to everyone who asks, as numpy's booleans are."""
 
@@ -501,6 +659,7 @@ NO_VERDICTS: list[tuple[object, str]] = [
     (coroutine, "an object of type function"),
     (generator, "an object of type function"),
     (Authorizer().coroutine, "an object of type method"),
+    (Task(), "an object of type Task"),
     (functools.partial(coroutine), "an object of type partial"),
 ]
 

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from cfgate_middleware.wire import (
     RESERVED,
+    content_disposition,
     folds_into,
     from_base64,
     header_problem,
@@ -29,6 +30,7 @@ from cfgate_middleware.wire import (
     is_spelled_path,
     parse_base_url,
     parse_location,
+    prefers_json,
     spell_path,
     spell_query,
     spell_value,
@@ -645,3 +647,120 @@ def test_accepted_header_fields_pass_the_wsgi_validator(name: str, value: str) -
         answer = validator(app)(environ, lambda *_: bytes.__len__)
         list(answer)
         answer.close()  # type: ignore[attr-defined]  # the validator's iterator has it and wants it called
+
+
+# Content-Disposition and Accept
+
+
+@pytest.mark.parametrize(
+    ("filename", "field"),
+    [
+        ("report.pdf", 'attachment; filename="report.pdf"'),
+        ("my report; v=2.pdf", 'attachment; filename="my report; v=2.pdf"'),
+        ("it's ~ [1], {2}.pdf", 'attachment; filename="it\'s ~ [1], {2}.pdf"'),
+        ("né.pdf", "attachment; filename=\"n_.pdf\"; filename*=UTF-8''n%C3%A9.pdf"),
+        ("€ 5.pdf", "attachment; filename=\"_ 5.pdf\"; filename*=UTF-8''%E2%82%AC%205.pdf"),
+        ("\U0001f600", "attachment; filename=\"_\"; filename*=UTF-8''%F0%9F%98%80"),
+        ("100%.pdf", "attachment; filename=\"100_.pdf\"; filename*=UTF-8''100%25.pdf"),
+        ("%41.pdf", "attachment; filename=\"_41.pdf\"; filename*=UTF-8''%2541.pdf"),
+        ('a"b.pdf', "attachment; filename=\"a_b.pdf\"; filename*=UTF-8''a%22b.pdf"),
+        ("a\\b.pdf", "attachment; filename=\"a_b.pdf\"; filename*=UTF-8''a%5Cb.pdf"),
+        ("../etc/x", "attachment; filename=\".._etc_x\"; filename*=UTF-8''..%2Fetc%2Fx"),
+        (
+            'x"; filename=y.exe',
+            "attachment; filename=\"x_; filename=y.exe\"; filename*=UTF-8''x%22%3B%20filename%3Dy.exe",
+        ),
+    ],
+)
+def test_content_dispositions(filename: str, field: str) -> None:
+    """A plain name stands as it is; any other has a fallback and its true form beside it."""
+    assert content_disposition(filename) == field
+
+
+# RFC 8187 section 3.2.1: what may stand in an extended value as it is, and RFC 6266 section 4.1 around it.
+DISPOSITION = re.compile(
+    r"attachment; filename=\"(?P<fallback>[ -~]+)\""
+    r"(?:; filename\*=UTF-8''(?P<extended>(?:[A-Za-z0-9!#$&+.^_`|~-]|%[0-9A-F]{2})+))?"
+)
+
+
+@given(st.text(min_size=1))
+def test_a_content_disposition_carries_any_name(filename: str) -> None:
+    """The field is one safe line of ASCII, the fallback is harmless, and the name reads back as RFC 8187 says."""
+    field = content_disposition(filename)
+    assert header_problem("Content-Disposition", field) is None
+    match = DISPOSITION.fullmatch(field)
+    assert match
+    assert not set(match["fallback"]) & set('"\\%/')
+    assert len(match["fallback"]) == len(filename)
+    assert (match["fallback"] if match["extended"] is None else unquote(match["extended"], errors="strict")) == filename
+
+
+CHROME = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8"
+
+
+@pytest.mark.parametrize(
+    ("accept", "answer"),
+    [
+        ("application/json", True),
+        ("Application/JSON", True),
+        ("application/json, text/plain, */*", True),  # axios
+        ("application/json, text/javascript, */*; q=0.01", True),  # jQuery
+        ("text/plain, application/json;charset=utf-8", True),
+        ("application/json ; q=0.001", True),
+        ("application/json;q=1.000", True),
+        ("application/json;q=1.", True),
+        ("application/json;q=0.", False),
+        ("application/json;Q=0.5", True),
+        ("application/json;version=2;q=0.5", True),
+        ("application/json;q=0.5;ext=1", True),
+        (" , application/json,, ", True),
+        ("application/json;q=0, application/json", True),
+        ("application/json, application/json;q=0", True),
+        ("application/json;q=0.5, text/html, text/html;q=0.1", False),
+        ("application/json, text/html", True),
+        ("text/html;q=0.5, application/json;q=0.5", True),
+        ("text/html;q=0.9, application/json", True),
+        ("text/html;q=0, application/json;q=0.1", True),
+        ("text/*, application/json;q=0.1", True),
+        ("text/html, application/json;q=0.999", False),
+        ("application/json;q=0.5, text/html;q=0.501", False),
+        ("application/json;q=0.5, text/html;level=1", False),
+        ("application/json;q=0", False),
+        ("application/json;q=0.000", False),
+        ("application/json;q=0, text/html;q=0", False),
+        ("", False),
+        (",", False),
+        ("*/*", False),  # curl, fetch
+        ("application/*", False),
+        ("text/html, application/*", False),
+        ("application/jsonp", False),
+        ("application/json-seq", False),
+        ("application/ld+json", False),
+        ("application", False),
+        ("q=1", False),
+        ("application/json/", False),
+        (CHROME, False),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", False),  # Firefox, Safari
+        ("image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8", False),  # an img element
+        ("text/css,*/*;q=0.1", False),  # a stylesheet
+        (f"{CHROME},application/json;q=0.7", False),
+        (f"{CHROME},application/json", True),
+        *((f"application/json;q={bad}", False) for bad in ("", "x", "-1", "+1", "2", "1.1", "1.001", "0.1234", ".5")),
+        *((f"application/json;q={bad}", False) for bad in ("1e0", "nan", "inf", "0,5", "0 .5", '"1"', "٠", "1\n1")),
+        ("application/json, text/html;q=2", True),
+        ("application/json;q=0.5, text/html;q=nan", True),
+    ],
+)
+def test_who_prefers_json(accept: str, answer: bool) -> None:
+    """JSON is for those who name it, above nothing and not below HTML; a malformed weight makes its element void."""
+    assert prefers_json(accept) is answer
+
+
+accept_pieces = st.sampled_from(["application/json", "text/html", ",", ";", " ", "q=", "0", "1", ".5", "*/*"])
+
+
+@given(st.text() | st.lists(accept_pieces).map("".join))
+def test_only_who_names_json_prefers_it(accept: str) -> None:
+    """No Accept field is an error, and none without the name itself counts."""
+    assert not prefers_json(accept) or "application/json" in accept.lower()

@@ -1,4 +1,4 @@
-"""A private picture, film and document behind the gate, without AWS: ``python examples/demo``.
+"""Private pictures, films and documents behind the gate, without AWS: ``python examples/demo``.
 
 Two loopback ports play the two machines of real life: on one stands the application with the gate around it,
 on the other a local edge that checks signatures as CloudFront does. The key pair lives in memory and dies
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from waitress import serve
+from webob import Request, Response
 from website import Website
 
 from cfgate_middleware import CloudFrontGate, Signer
@@ -36,9 +37,9 @@ EXPIRES = 60  # seconds
 def build(gate_port: int, edge_port: int) -> WSGIApplication:
     """Put the gate around the website and the edge beside it; the port of a request chooses between them."""
     signer = Signer("KTHROWAWAYDEMO", ec.generate_private_key(ec.SECP256R1()))
-    edge_url = f"http://{HOST}:{edge_port}"
-    website = Website(gate_url=f"http://{HOST}:{gate_port}", edge_url=edge_url, expires=EXPIRES)
-    gate = CloudFrontGate(
+    gate_url, edge_url = (f"http://{HOST}:{port}" for port in (gate_port, edge_port))
+    website = Website(gate_url=gate_url, edge_url=edge_url, expires=EXPIRES)
+    website.gate = gate = CloudFrontGate(
         website,
         website.authorize,
         prefix="/private",
@@ -48,13 +49,36 @@ def build(gate_port: int, edge_port: int) -> WSGIApplication:
         on_decision=website.record,
     )
     key_group = KeyGroup({signer.key_pair_id: signer.public_key_pem()})
-    edge = LocalEdge(PRIVATE_FILES, key_group, public_url=edge_url)
+    edge = readable_by(gate_url, LocalEdge(PRIVATE_FILES, key_group, public_url=edge_url))
 
     def both(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         application = edge if environ["SERVER_PORT"] == str(edge_port) else gate
         return application(environ, start_response)
 
     return both
+
+
+def readable_by(origin: str, application: WSGIApplication) -> WSGIApplication:
+    """Let the scripts of one origin read what another serves, and send it cookies (CORS).
+
+    An ``<img>`` or ``<video>`` needs no such leave; a script such as hls.js, which fetches films by itself, does. Of
+    CloudFront you have it from a response headers policy, without code:
+    https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/understanding-response-headers-policies.html
+    """
+    fields = [
+        ("Access-Control-Allow-Origin", origin),
+        ("Access-Control-Allow-Credentials", "true"),
+        ("Access-Control-Allow-Headers", "Range"),
+    ]
+
+    def shared(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        request = Request(environ)
+        # OPTIONS: a browser asks ahead, without cookies.
+        response = Response(status=204) if request.method == "OPTIONS" else request.get_response(application)
+        response.headerlist.extend(fields)
+        return response(environ, start_response)
+
+    return shared
 
 
 def listen(port: int, option: str) -> socket.socket:

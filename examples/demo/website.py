@@ -7,13 +7,17 @@ decisions (``record``).
 from __future__ import annotations
 
 import html
+import logging
 import secrets
 import time
 from collections import deque
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
 
+from player import NotFetchedError, hls_js
 from webob import Request, Response
 from webob.exc import HTTPNotFound
 from webob.static import FileApp
@@ -24,32 +28,52 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-    from cfgate_middleware import Verdict
+    from cfgate_middleware import CloudFrontGate, Verdict
     from cfgate_middleware.gate import Record
 
 HERE = Path(__file__).parent
 COOKIE = "cfgate_demo_session"
+ANSWERS = ("redirect", "cookies", "json")
 FILM_EXPIRES = 3600  # seconds
+HLS = "/hls/"
+SCOPES = ("/picture.png", "/film.mp4", "/document.pdf", HLS)  # signed cookies are set for each by itself
+
+_log = logging.getLogger("cfgate_demo")
+
+
+@dataclass
+class Session:
+    """A visitor who has logged in, and how the gate shall answer: a name of ``ANSWERS``."""
+
+    answer: str = ANSWERS[0]
 
 
 class Website:
     """A website whose visitors are known by a random cookie.
 
     Args:
-        facts: what ``page.html`` says about the set-up: its ``$name`` placeholders.
+        gate_url: the address of the page.
+        facts: what ``page.html`` says besides about the set-up: its ``$name`` placeholders.
+
+    Attributes:
+        gate: the gate around this website; whoever builds it sets this.
     """
 
-    def __init__(self, **facts: object) -> None:
-        template = Template((HERE / "page.html").read_text(encoding="utf-8"))
-        texts = {name: html.escape(str(value)) for name, value in facts.items()}
-        self._pages = {state: template.substitute(texts, state=state) for state in ("member", "stranger")}
-        self._sessions: set[str] = set()
+    gate: CloudFrontGate
+
+    def __init__(self, gate_url: str, **facts: object) -> None:
+        self._gate_url = gate_url
+        self._template = Template((HERE / "page.html").read_text(encoding="utf-8"))
+        self._facts = {name: html.escape(str(value)) for name, value in {"gate_url": gate_url, **facts}.items()}
+        self._sessions: dict[str, Session] = {}
         self._decisions: deque[dict[str, str | int | None]] = deque(maxlen=50)
         self._views: dict[tuple[str, str], Callable[[Request], WSGIApplication]] = {
             ("GET", "/"): self._page,
             ("GET", "/decisions.json"): self._list_decisions,
+            ("GET", "/hls.js"): self._player,
             ("POST", "/login"): self._log_in,
             ("POST", "/logout"): self._log_out,
+            **{("POST", f"/answer/{answer}"): partial(self._choose, answer) for answer in ANSWERS},
         }
         self._static = {f"/{file.name}": FileApp(str(file)) for file in (HERE / "static").iterdir()}
 
@@ -60,11 +84,17 @@ class Website:
         return answer(environ, start_response)
 
     def authorize(self, environ: WSGIEnvironment) -> Verdict:
-        """Answer the gate for one request: yes, yes for longer, or a refusal."""
-        if not self._knows(Request(environ)):
+        """Answer the gate for one request: a refusal, or a yes that says for what, for how long and in which form."""
+        session = self._session(Request(environ))
+        if session is None:
             return 401
+        path = environ["cfgate.path"]
+        if path.startswith(HLS):
+            # One yes for the playlist and all its pieces. Cookies whatever was chosen: the player finds the addresses
+            # of the pieces in the playlist, where no signature stands.
+            return Grant(scope="directory", answer="cookies", expires=FILM_EXPIRES)
         # Players go back to the signed address while they play, so it has to outlive the film and its pauses.
-        return Grant(expires=FILM_EXPIRES) if environ["cfgate.path"].endswith(".mp4") else True
+        return Grant(answer=session.answer, expires=FILM_EXPIRES if path.endswith(".mp4") else None)
 
     def record(self, decision: Record) -> None:
         """Keep a decision for the page; it holds no signature, so everybody may see it."""
@@ -78,28 +108,54 @@ class Website:
             }
         )
 
-    def _knows(self, request: Request) -> bool:
-        return request.cookies.get(COOKIE) in self._sessions
+    def _session(self, request: Request) -> Session | None:
+        return self._sessions.get(request.cookies.get(COOKIE, ""))
 
     def _page(self, request: Request) -> Response:
-        state = "member" if self._knows(request) else "stranger"
-        return Response(self._pages[state], cache_control="no-store")
+        if request.host_url != self._gate_url:
+            # "localhost", say: signed cookies belong to a host name, and have to reach the edge's port as well.
+            return Response(status=303, location=self._gate_url, cache_control="no-store")
+        session = self._session(request)
+        chosen = session.answer if session else ANSWERS[0]
+        page = self._template.substitute(
+            self._facts,
+            state="member" if session else "stranger",
+            answer=chosen,
+            # With JSON the script has to ask before the browser can show anything.
+            src="data-src" if chosen == "json" else "src",
+            **{f"{answer}_pressed": str(answer == chosen).lower() for answer in ANSWERS},
+        )
+        return Response(page, cache_control="no-store")
 
     def _list_decisions(self, request: Request) -> Response:
         return Response(json=list(self._decisions.copy()), cache_control="no-store")
 
+    def _player(self, request: Request) -> WSGIApplication:
+        try:
+            return Response(hls_js(), content_type="text/javascript", charset="utf-8")
+        except NotFetchedError as error:
+            _log.warning("no hls.js: %s", error)
+            return HTTPNotFound(str(error), cache_control="no-store")
+
+    def _choose(self, answer: str, request: Request) -> Response:
+        if session := self._session(request):
+            session.answer = answer
+        return _back_to_the_page()
+
     def _log_in(self, request: Request) -> Response:
         """Let everybody in: this is a demo. A real site would check a password here."""
         token = secrets.token_urlsafe()
-        self._sessions.add(token)
+        self._sessions[token] = Session()
         response = _back_to_the_page()
         response.set_cookie(COOKIE, token, httponly=True, samesite="Lax")
         return response
 
     def _log_out(self, request: Request) -> Response:
-        self._sessions.discard(request.cookies.get(COOKIE, ""))
+        self._sessions.pop(request.cookies.get(COOKIE, ""), None)
         response = _back_to_the_page()
         response.delete_cookie(COOKIE)
+        # Tidiness, for this browser: signed cookies and addresses that were copied work until they expire.
+        response.headerlist.extend(self.gate.clear_cookies(*SCOPES))
         return response
 
 

@@ -1,18 +1,57 @@
 "use strict";
 
-const refuse = (element) => element.closest(".file")?.classList.add("refused");
+for (const file of document.querySelectorAll(".file")) {
+  show(file);
+}
+showDecisions();
 
-// A refused picture or film fails to load. Such events do not bubble, so catch them on their way down.
-document.addEventListener("error", (event) => refuse(event.target), true);
-
-document.addEventListener("DOMContentLoaded", () => {
-  // A document has no such event, so ask: the gate's redirect, which is not followed here, means yes.
-  for (const file of document.querySelectorAll("[data-probe]")) {
-    fetch(file.dataset.probe, { method: "HEAD", redirect: "manual" })
-      .then((response) => response.type === "opaqueredirect" || refuse(file));
+async function show(file) {
+  const path = file.querySelector("a").pathname;
+  const media = file.querySelector("img, video");
+  const asksForJson = file.dataset.answer === "json";
+  const address = await (asksForJson ? readAddress(path) : followRedirect(path)).catch(() => null);
+  if (!address) {
+    file.classList.add("refused");
+    return;
   }
-  showDecisions();
-});
+  file.querySelector("output").textContent = address;
+  if (media?.matches("[data-hls]")) {
+    playHls(media, path, file);
+  } else if (media && asksForJson) {
+    media.src = address;
+  }
+}
+
+// The gate tells scripts that accept JSON where the file is. Elements like <img> need no leave to show it from there.
+async function readAddress(path) {
+  const response = await fetch(path, { headers: { Accept: "application/json" } });
+  return response.ok ? (await response.json()).url : null;
+}
+
+// Only to tell where the redirect leads: the browser follows it for <img>, <video> and links without any script.
+async function followRedirect(path) {
+  const response = await fetch(path, { method: "HEAD", credentials: "include" });
+  return response.ok ? response.url : null;
+}
+
+async function playHls(video, path, file) {
+  const { default: Hls } = await import("/hls.js").catch(() => ({}));
+  if (Hls?.isSupported()) {
+    // The pieces are on another origin, to which a script's requests take cookies only if told so.
+    const hls = new Hls({ xhrSetup: (request) => { request.withCredentials = true; } });
+    hls.on(Hls.Events.FRAG_LOADED, (_, { frag }) => {
+      const piece = document.createElement("li");
+      piece.textContent = frag.url;
+      file.querySelector(".pieces").append(piece);
+    });
+    hls.loadSource(path);
+    hls.attachMedia(video);
+  } else if (video.canPlayType("application/vnd.apple.mpegurl")) {
+    video.src = path; // Safari and recent Chromium need no script
+  } else {
+    file.classList.add("unplayable");
+  }
+}
 
 async function showDecisions() {
   const response = await fetch("/decisions.json").catch(() => null);

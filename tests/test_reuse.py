@@ -1,0 +1,274 @@
+"""``reuse_for``: one URL per object and window, in every thread and process, valid for as long as was promised."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import parse_qs, urlsplit
+from wsgiref.types import WSGIEnvironment
+
+import pytest
+
+from cfgate_middleware import CloudFrontGate, Grant, Signer, keys
+from cfgate_middleware.policy import CustomPolicy
+from cfgate_middleware.verifying import KeyGroup, verify_url
+from cfgate_middleware.wire import from_base64
+from tests.conftest import KEY_PAIR_ID, KEYS, NOW, SIGNERS
+from tests.support import BASE_URL, Judge, environ_for, fetch, gate
+
+ROOT = Path(__file__).parent.parent
+EXPIRES, REUSE_FOR = 60, 45
+THREADS, REQUESTS, STEP = 16, 120, 0.9
+VIEWER = "192.0.2.7"
+
+
+class Case(NamedTuple):
+    """A verdict, for how many seconds it grants at least, and how long its window is."""
+
+    verdict: bool | Grant
+    lasts: int = EXPIRES
+    window: int = REUSE_FOR
+
+
+CASES = {
+    "object": Case(True),
+    "directory": Case(Grant(scope="directory")),
+    "start and address": Case(Grant(not_before=NOW - 5, ip_address=VIEWER)),
+    "shorter": Case(Grant(expires=7), 7, 7),
+    "shorter directory": Case(Grant(expires=7, scope="directory"), 7, 7),
+    "longer": Case(Grant(expires=600), 600),
+    "longer directory": Case(Grant(expires=600, scope="directory"), 600),
+}
+every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+
+
+class Clock:
+    """One clock for all threads, which goes on by a step whenever it is read; each thread knows what it read last."""
+
+    def __init__(self, now: float, step: float) -> None:
+        self._now, self._step = Fraction(now), Fraction(step)
+        self._lock = threading.Lock()
+        self._local = threading.local()
+
+    def __call__(self) -> float:
+        with self._lock:
+            self._now += self._step
+            now = float(self._now)
+        self._local.read = now
+        return now
+
+    @property
+    def read(self) -> float:
+        """What this thread read last."""
+        read: float = self._local.read
+        return read
+
+
+class CountingSigner:
+    """A cheap signer that counts how often it signed what."""
+
+    key_pair_id = KEY_PAIR_ID
+    hash_algorithm = "SHA256"
+
+    def __init__(self) -> None:
+        self.signed: Counter[bytes] = Counter()
+
+    def sign(self, message: bytes) -> bytes:
+        """Count, and sign with nothing worth the name."""
+        self.signed[message] += 1
+        return b"signed"
+
+
+def fresh_signer(name: str) -> Signer:
+    """Return a signer that remembers nothing yet."""
+    file, hash_algorithm = SIGNERS[name]
+    signer = Signer(KEY_PAIR_ID, (KEYS / file).read_text(), hash_algorithm)
+    if not signer.deterministic:
+        pytest.skip("this OpenSSL has no RFC 6979: equal ECDSA policies get unequal signatures")
+    return signer
+
+
+def reusing(verdict: object, signer: object, now: Callable[[], float] | float = NOW) -> CloudFrontGate:
+    """Return a gate that reuses signatures, at a moment or under a clock."""
+    made = gate(verdict if callable(verdict) else Judge(verdict), signer=signer, expires=EXPIRES, reuse_for=REUSE_FOR)
+    made.clock = now if callable(now) else lambda: now
+    return made
+
+
+def location(verdict: object, signer: object, now: float, path: str = "/private/films/1.ts") -> str:
+    """Return where a new gate redirects to at a moment."""
+    return fetch(reusing(verdict, signer, now), path).location
+
+
+def end_of(url: str) -> int:
+    """Return when a signed URL ends, as CloudFront reads it."""
+    own = parse_qs(urlsplit(url).query)
+    return int(own["Expires"][0]) if "Expires" in own else CustomPolicy.parse(from_base64(own["Policy"][0])).end
+
+
+def edge_of(case: Case) -> int:
+    """Return an end of a window; what ends there is granted at most ``case.lasts`` seconds before."""
+    return (NOW // case.window + 20) * case.window
+
+
+@pytest.fixture
+def restless_threads() -> Iterator[None]:
+    """Let threads interrupt each other far more often than they would."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(interval)
+
+
+def tell(name: str, back: str) -> None:
+    """Print where each kind of grant leads to, some seconds before its window closes; run in a process of its own."""
+    signer = fresh_signer(name)
+    urls = {
+        kind: location(case.verdict, signer, edge_of(case) - case.lasts - float(back)) for kind, case in CASES.items()
+    }
+    print(json.dumps(urls))
+
+
+@pytest.mark.parametrize("name", SIGNERS)
+def test_processes_agree_on_one_url(name: str) -> None:
+    """Two processes with the same key give the same URL at two moments of the same window."""
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", f"import tests.test_reuse as reuse; reuse.tell({name!r}, {back!r})"],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for back in ("0", "6.75")
+    ]
+    told = [json.loads(process.communicate(timeout=60)[0]) for process in running]
+    assert [process.returncode for process in running] == [0, 0]
+    assert told[0] == told[1]
+    assert [end_of(url) for url in told[0].values()] == [edge_of(case) for case in CASES.values()]
+
+
+@pytest.mark.parametrize("name", ["ECDSA", "RSA-SHA256"])
+@every_case
+@pytest.mark.usefixtures("restless_threads")
+def test_threads_agree_on_one_url_that_is_valid_as_long_as_promised(
+    case: Case, name: str, public_pem: Callable[[Signer], str]
+) -> None:
+    """Across many window edges no URL is valid for less than ``expires``, nor more than that and a window."""
+    signer, judge, clock = fresh_signer(name), Judge(case.verdict), Clock(NOW, STEP)
+    shared = reusing(judge, signer, clock)
+    together = threading.Barrier(THREADS)
+
+    def view(thread: int) -> list[tuple[str, float, str]]:
+        together.wait(timeout=30)
+        paths = [f"/films/{(thread + number) % 3}.ts" for number in range(REQUESTS)]
+        return [(path, clock.read, url) for path in paths for url in [fetch(shared, f"/private{path}").location]]
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        seen = [one for each in pool.map(view, range(THREADS)) for one in each]
+    urls: dict[tuple[str, int], set[str]] = defaultdict(set)
+    for path, now, url in seen:
+        end = end_of(url)
+        assert now + case.lasts <= end <= now + case.lasts + case.window
+        assert end % case.window == 0
+        urls[path, end].add(url)
+    assert all(len(same) == 1 for same in urls.values()), "one URL per file and window"
+    ends = {end for _, end in urls}
+    assert len(ends) >= STEP * THREADS * REQUESTS // case.window, "the clock went across every window"
+    assert len(judge.asked) == THREADS * REQUESTS, "each request was judged"
+    key_group = KeyGroup({KEY_PAIR_ID: public_pem(signer)})
+    for (_, end), (url,) in urls.items():
+        target = url.removeprefix(BASE_URL)
+        verify_url(target, base_url=BASE_URL, key_group=key_group, now=end - 1, viewer_address=VIEWER)
+
+
+@every_case
+def test_a_window_ends_exactly_where_its_urls_would_not_last(case: Case) -> None:
+    """The last moment of a window still gets its URL, valid for just as long as granted; the next one a new URL."""
+    signer, edge = fresh_signer("ECDSA"), edge_of(case)
+    last = edge - case.lasts
+    moments = [last - case.window, last - case.window + 0.125, last - 0.125, last, last + 0.125]
+    before, first, late, latest, after = (location(case.verdict, signer, moment) for moment in moments)
+    assert first == late == latest
+    assert len({before, first, after}) == 3
+    assert [end_of(url) for url in (before, first, after)] == [edge - case.window, edge, edge + case.window]
+
+
+def test_the_authorizer_is_asked_each_time() -> None:
+    """A signature is reused, a verdict never: the same file can be refused a moment later."""
+    signer, verdicts = CountingSigner(), [True, False, True, 404, Grant(), True]
+    asked = iter(verdicts)
+    shared = reusing(lambda environ: next(asked), signer)
+    answers = [fetch(shared, "/private/a") for _ in verdicts]
+    assert [answer.code for answer in answers] == [303, 403, 303, 404, 303, 303]
+    assert len({answer.location for answer in answers if answer.code == 303}) == 1
+    assert list(signer.signed.values()) == [1]
+
+
+@pytest.mark.parametrize("answer", ["redirect", "cookies", "json"])
+@every_case
+def test_users_share_a_url(case: Case, answer: str) -> None:
+    """Two users who are granted the same get the same answer, byte for byte, and each is asked about."""
+    asked = []
+
+    def authorize(environ: WSGIEnvironment) -> bool | Grant:
+        asked.append(environ["REMOTE_USER"])
+        return case.verdict
+
+    signer = CountingSigner()
+    shared = gate(authorize, signer=signer, answer=answer, expires=EXPIRES, reuse_for=REUSE_FOR)
+    ada, bob = (
+        fetch(shared, "/private/films/1.ts", REMOTE_USER=user, HTTP_ACCEPT="application/json")
+        for user in ("ada", "bob")
+    )
+    assert ada == bob
+    assert ada.code == (200 if answer == "json" else 303)
+    assert asked == ["ada", "bob"]
+    assert list(signer.signed.values()) == [1]
+
+
+def test_signatures_are_shared_by_policy() -> None:
+    """What is remembered is the exact policy: files of one scope share a signature, whatever else differs is signed."""
+    counting = CountingSigner()
+    signer = keys.AdaptedSigner(counting)
+    for case in CASES.values():
+        for path in ("/private/films/1.ts", "/private/films/2.ts", "/private/films/1.ts"):
+            location(case.verdict, signer, NOW, path)
+    scopes = [case.verdict.scope if isinstance(case.verdict, Grant) else "object" for case in CASES.values()]
+    assert len(counting.signed) == sum(2 if scope == "object" else 1 for scope in scopes)
+    assert set(counting.signed.values()) == {1}
+
+
+def test_memory_is_bounded_and_what_is_in_demand_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many files are asked for, two generations are remembered, and a file in demand is signed once."""
+    monkeypatch.setattr(keys, "MEMO_ENTRIES", 64)
+    counting = CountingSigner()
+    signer = keys.AdaptedSigner(counting)
+    shared = reusing(True, signer)
+    environ = environ_for("/private/popular")
+    sizes = set()
+    for number in range(50_000):
+        for path in (f"/private/{number}", "/private/popular")[: 1 + (number % 10 == 0)]:
+            shared(environ | {"PATH_INFO": path}, lambda status, headers, *exc_info: lambda data: None)
+        sizes.add(len(signer._young) + len(signer._old))
+    assert max(sizes) == 2 * 64
+    assert len(counting.signed) == 50_001
+    assert set(counting.signed.values()) == {1}
+
+
+def test_without_reuse_nothing_is_remembered() -> None:
+    """Each request of a gate without ``reuse_for`` is signed anew, and no signature is kept."""
+    counting = CountingSigner()
+    signer = keys.AdaptedSigner(counting)
+    for _ in range(3):
+        fetch(gate(Judge(), signer=signer), "/private/a")
+    assert list(counting.signed.values()) == [3]
+    assert not signer._young
+    assert not signer._old
