@@ -6,6 +6,7 @@ survive a fork; region and credentials come from the environment as boto3 finds 
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 from functools import partial
@@ -44,7 +45,7 @@ class KmsSigner(BaseSigner):
         ConfigError: if KMS does not answer, or the key is not one that CloudFront accepts.
     """
 
-    __slots__ = ("_algorithm", "_clients", "_key", "_source")
+    __slots__ = ("_algorithm", "_clients", "_key", "_public_key_pem", "_source")
 
     def __init__(self, key: str, key_pair_id: str, hash_algorithm: str | None = None) -> None:
         self._key = key
@@ -53,18 +54,20 @@ class KmsSigner(BaseSigner):
         if hash_algorithm not in (None, DEFAULT_HASH_ALGORITHM):
             raise ConfigError(f"{self._source} signs with SHA256 only; leave hash_algorithm out")
         answer = _call(self._source, "GetPublicKey", partial(self._client().get_public_key, KeyId=key), ConfigError)
-        if answer["KeySpec"] not in _KEY_SPECS or answer["KeyUsage"] != "SIGN_VERIFY":
+        key_spec = answer.get("KeySpec") or answer["CustomerMasterKeySpec"]  # the older name of the same
+        if key_spec not in _KEY_SPECS or answer["KeyUsage"] != "SIGN_VERIFY":
             raise ConfigError(
-                f"{self._source} has key spec {answer['KeySpec']} and usage {answer['KeyUsage']}; expected "
+                f"{self._source} has key spec {key_spec} and usage {answer['KeyUsage']}; expected "
                 f"{' or '.join(_KEY_SPECS)} and SIGN_VERIFY"
             )
-        self._algorithm, deterministic = _KEY_SPECS[answer["KeySpec"]]
+        self._public_key_pem = f"-----BEGIN PUBLIC KEY-----\n{base64.encodebytes(answer['PublicKey']).decode('ascii')}-----END PUBLIC KEY-----\n"
+        self._algorithm, deterministic = _KEY_SPECS[key_spec]
         super().__init__(key_pair_id, DEFAULT_HASH_ALGORITHM, deterministic)
         try:
             proof = self.sign(_PROBE)
         except SigningError as error:
             raise ConfigError(str(error)) from error
-        if not PublicKey(answer["PublicKey"]).verifies(proof, _PROBE, DEFAULT_HASH_ALGORITHM):
+        if not PublicKey(self._public_key_pem).verifies(proof, _PROBE, DEFAULT_HASH_ALGORITHM):
             raise ConfigError(f"{self._source}: its signatures do not verify with its public key")
 
     def sign(self, message: bytes) -> bytes:
@@ -79,6 +82,10 @@ class KmsSigner(BaseSigner):
         )
         signature: bytes = _call(self._source, "Sign", call, SigningError)["Signature"]
         return signature
+
+    def public_key_pem(self) -> str:
+        """Return the public half as the SPKI PEM that is uploaded to CloudFront."""
+        return self._public_key_pem
 
     def _client(self) -> Any:
         process = os.getpid()

@@ -131,6 +131,12 @@ class CloudFrontGate:
         self._authorize = authorize
         self._on_decision = options.pop("on_decision")
         base_url = options.pop("domain")
+        signer_now = chosen(self.clock())
+        if options["reuse_for"] and not signer_now.deterministic:
+            logger.warning(
+                "reuse_for: key %s signs differently each time, so URLs repeat within one process only",
+                signer_now.key_pair_id,
+            )
         if base_url.startswith("http://") and not wire.is_loopback(base_url):
             logger.warning("domain %s: signed URLs will cross the network in clear; use https", base_url)
         self._gate = Gate(Settings(base_url=base_url, **options), chosen, name)

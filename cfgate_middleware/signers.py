@@ -99,7 +99,8 @@ class AdaptedSigner(BaseSigner):
     __slots__ = ("_signer",)
 
     def __init__(self, signer: SignerProtocol) -> None:
-        super().__init__(check_key_pair_id(signer.key_pair_id), signer.hash_algorithm)
+        deterministic = bool(getattr(signer, "deterministic", True))
+        super().__init__(check_key_pair_id(signer.key_pair_id), signer.hash_algorithm, deterministic)
         self._signer = signer
 
     def sign(self, message: bytes) -> bytes:
