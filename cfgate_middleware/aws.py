@@ -60,7 +60,8 @@ class KmsSigner(BaseSigner):
                 f"{self._source} has key spec {key_spec} and usage {answer['KeyUsage']}; expected "
                 f"{' or '.join(_KEY_SPECS)} and SIGN_VERIFY"
             )
-        self._public_key_pem = f"-----BEGIN PUBLIC KEY-----\n{base64.encodebytes(answer['PublicKey']).decode('ascii')}-----END PUBLIC KEY-----\n"
+        body = base64.encodebytes(answer["PublicKey"]).decode("ascii")
+        self._public_key_pem = f"-----BEGIN PUBLIC KEY-----\n{body}-----END PUBLIC KEY-----\n"
         self._algorithm, deterministic = _KEY_SPECS[key_spec]
         super().__init__(key_pair_id, DEFAULT_HASH_ALGORITHM, deterministic)
         try:

@@ -107,7 +107,7 @@ class AdaptedSigner(BaseSigner):
         return self._signer.sign(message)
 
 
-def adapted(signer: object) -> BaseSigner:
+def as_signer(signer: object) -> BaseSigner:
     """Return ``signer`` as the gate uses it.
 
     Raises:
@@ -144,7 +144,7 @@ class KeyRing:
         for number, key in enumerate(keys, start=1):
             signer, active_from = key if isinstance(key, tuple) and len(key) == 2 else (key, 0)
             with problems.about(f"key {number}"):
-                entries.append((adapted(signer), check_moment(active_from)))
+                entries.append((as_signer(signer), check_moment(active_from)))
         ids = [signer.key_pair_id for signer, _ in entries]
         for key_pair_id in sorted({name for name in ids if ids.count(name) > 1}):
             problems.append(
@@ -184,7 +184,7 @@ def as_keys(signer: object) -> Keys:
     current = getattr(signer, "current", None)
     if callable(current) and not isinstance(signer, type):
         return cast("Keys", current)
-    one = adapted(signer)
+    one = as_signer(signer)
     return lambda now: one
 
 

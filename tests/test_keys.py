@@ -22,9 +22,10 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key, l
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cfgate_middleware import keys
+from cfgate_middleware import keys, signers
 from cfgate_middleware.errors import ConfigError, SigningError
-from cfgate_middleware.keys import AdaptedSigner, BaseSigner, PublicKey, Signer, check_key_pair_id
+from cfgate_middleware.keys import PublicKey, Signer
+from cfgate_middleware.signers import AdaptedSigner, BaseSigner, check_key_pair_id
 from cfgate_middleware.wire import to_base64
 from tests.conftest import KEY_PAIR_ID, KEYS, SIGNERS
 
@@ -517,7 +518,7 @@ class Counting(BaseSigner):
 @pytest.fixture
 def counting(monkeypatch: pytest.MonkeyPatch) -> Counting:
     """A signer with a memo as small as it can be and still be watched."""
-    monkeypatch.setattr(keys, "MEMO_ENTRIES", 4)
+    monkeypatch.setattr(signers, "MEMO_ENTRIES", 4)
     return Counting()
 
 
@@ -566,8 +567,8 @@ def test_the_memo_is_bounded(counting: Counting) -> None:
     """However many messages there are, at most two generations of them are kept."""
     for number in range(1000):
         counting.signature(b"%d" % number, True)
-        assert counting.remembered() <= 2 * keys.MEMO_ENTRIES
-    assert counting.remembered() > keys.MEMO_ENTRIES
+        assert counting.remembered() <= 2 * signers.MEMO_ENTRIES
+    assert counting.remembered() > signers.MEMO_ENTRIES
     assert set(counting.signed.values()) == {1}
 
 
