@@ -293,7 +293,7 @@ def _covers(pattern: str, text: str) -> bool:
 
     Each piece between two ``*`` takes its leftmost place for good (an atomic group), which is always enough.
     """
-    first, *rest = (re.escape(piece).replace(r"\?", ".") for piece in pattern.split("*"))
+    first, *rest = (re.escape(piece).replace(r"\?", ".") for piece in re.split(r"\*+", pattern))
     if rest:
         first += "".join(f"(?>.*?{piece})" for piece in rest[:-1]) + f".*{rest[-1]}"
     return re.fullmatch(first, text) is not None
