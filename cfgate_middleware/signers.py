@@ -133,12 +133,14 @@ class KeyRing:
             seconds. Without a moment a key is active at once.
 
     Raises:
-        ConfigError: if there is no key, or an id stands twice.
+        ConfigError: with every member that is no key; if there is no key, or an id stands twice.
     """
 
     __slots__ = ("_newest_first",)
 
     def __init__(self, keys: Iterable[SignerProtocol | tuple[SignerProtocol, datetime | float]]) -> None:
+        if not isinstance(keys, Iterable):
+            raise ConfigError(f"the key ring is {kind_of(keys)}; expected an iterable of signers")
         entries: list[tuple[BaseSigner, int]] = []
         problems = Problems()
         for number, key in enumerate(keys, start=1):
