@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import os
+import textwrap
+import threading
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -18,7 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from cfgate_middleware.errors import CFGateError, ConfigError, SigningError
 from cfgate_middleware.keys import PublicKey
-from cfgate_middleware.signers import DEFAULT_HASH_ALGORITHM, BaseSigner
+from cfgate_middleware.signers import DEFAULT_HASH_ALGORITHM, PROBE, BaseSigner, check_key_pair_id
 
 # A viewer waits for KMS: two tries of at most three seconds each, and then a clear error.
 _CONFIG = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 2})
@@ -30,7 +34,17 @@ _KEY_SPECS = {
     "ECC_NIST_P256": ("ECDSA_SHA_256", False),
     "RSA_2048": ("RSASSA_PKCS1_V1_5_SHA_256", True),
 }
-_PROBE = b"cfgate_middleware probe"
+
+
+class _Ours(threading.local):
+    """Whether this thread is in a call of ours."""
+
+    running = False
+
+
+# At DEBUG botocore logs whole answers, which hold keys and signatures; those of other clients are none of our business.
+_ours = _Ours()
+logging.getLogger("botocore.parsers").addFilter(lambda record: not _ours.running)
 
 
 class KmsSigner(BaseSigner):
@@ -54,26 +68,29 @@ class KmsSigner(BaseSigner):
         if hash_algorithm not in (None, DEFAULT_HASH_ALGORITHM):
             raise ConfigError(f"{self._source} signs with SHA256 only; leave hash_algorithm out")
         answer = _call(self._source, "GetPublicKey", partial(self._client().get_public_key, KeyId=key), ConfigError)
-        key_spec = answer.get("KeySpec") or answer["CustomerMasterKeySpec"]  # the older name of the same
-        if key_spec not in _KEY_SPECS or answer["KeyUsage"] != "SIGN_VERIFY":
+        key_spec = answer.get("KeySpec") or answer.get("CustomerMasterKeySpec")  # the older name of the same
+        usage = answer.get("KeyUsage")
+        if key_spec not in _KEY_SPECS or usage != "SIGN_VERIFY":
             raise ConfigError(
-                f"{self._source} has key spec {key_spec} and usage {answer['KeyUsage']}; expected "
+                f"{self._source} has key spec {key_spec} and usage {usage}; expected "
                 f"{' or '.join(_KEY_SPECS)} and SIGN_VERIFY"
             )
-        body = base64.encodebytes(answer["PublicKey"]).decode("ascii")
-        self._public_key_pem = f"-----BEGIN PUBLIC KEY-----\n{body}-----END PUBLIC KEY-----\n"
+        lines = textwrap.wrap(base64.b64encode(answer["PublicKey"]).decode("ascii"), 64)
+        self._public_key_pem = "\n".join(["-----BEGIN PUBLIC KEY-----", *lines, "-----END PUBLIC KEY-----", ""])
         self._algorithm, deterministic = _KEY_SPECS[key_spec]
-        super().__init__(key_pair_id, DEFAULT_HASH_ALGORITHM, deterministic)
+        super().__init__(check_key_pair_id(key_pair_id), DEFAULT_HASH_ALGORITHM, deterministic)
         try:
-            proof = self.sign(_PROBE)
+            proof = self.sign(PROBE)
         except SigningError as error:
             raise ConfigError(str(error)) from error
-        if not PublicKey(self._public_key_pem).verifies(proof, _PROBE, DEFAULT_HASH_ALGORITHM):
+        if not PublicKey(self._public_key_pem).verifies(proof, PROBE, DEFAULT_HASH_ALGORITHM):
             raise ConfigError(f"{self._source}: its signatures do not verify with its public key")
 
     def sign(self, message: bytes) -> bytes:
         if len(message) > _MAX_MESSAGE:
-            raise SigningError(f"{self._source}: the policy is {len(message)} bytes long; KMS signs {_MAX_MESSAGE}")
+            raise SigningError(
+                f"{self._source}: the policy is {len(message)} bytes long; KMS signs at most {_MAX_MESSAGE}"
+            )
         call = partial(
             self._client().sign,
             KeyId=self._key,
@@ -95,7 +112,7 @@ class KmsSigner(BaseSigner):
         return self._clients[process]
 
 
-def read_secret(name: str) -> bytes:
+def read_secret(name: str) -> str:
     """Return the PEM in a secret of Secrets Manager, as text, as bytes, or in one field of a JSON object."""
     source = f"secretsmanager:{name}"
     client = _make_client("secretsmanager", source, name)
@@ -103,7 +120,7 @@ def read_secret(name: str) -> bytes:
     return _pem(source, answer.get("SecretString") or answer.get("SecretBinary"))
 
 
-def read_parameter(name: str) -> bytes:
+def read_parameter(name: str) -> str:
     """Return the PEM in a parameter of Parameter Store, decrypted if it is a SecureString."""
     source = f"ssm:{name}"
     client = _make_client("ssm", source, name)
@@ -115,13 +132,17 @@ def _make_client(service: str, source: str, name: str) -> Any:
     """Return a client for the region in the name, if it is an ARN, or for the one boto3 is set up for."""
     parts = name.split(":")
     region = parts[3] if parts[0] == "arn" and len(parts) > 5 else None
-    # A session of its own: boto3's default one is shared, and making clients with it is not thread-safe.
-    session = boto3.session.Session(region_name=region)
-    return _call(source, "client", partial(session.client, service, config=_CONFIG), ConfigError)
+
+    def make() -> Any:
+        # A session of its own: boto3's default one is shared, and making clients with it is not thread-safe.
+        return boto3.session.Session(region_name=region).client(service, config=_CONFIG)
+
+    return _call(source, "client", make, ConfigError)
 
 
-def _call(source: str, operation: str, call: partial[Any], failure: type[CFGateError]) -> Any:
+def _call(source: str, operation: str, call: Callable[[], Any], failure: type[CFGateError]) -> Any:
     """Call AWS; what fails names source, operation and AWS's code, and nothing that was sent or kept."""
+    _ours.running = True
     try:
         return call()
     except ClientError as error:
@@ -129,19 +150,20 @@ def _call(source: str, operation: str, call: partial[Any], failure: type[CFGateE
         raise failure(f"{source}: {operation} failed with {code}") from error
     except (BotoCoreError, ValueError) as error:
         raise failure(f"{source}: {operation} failed with {type(error).__name__}") from error
+    finally:
+        _ours.running = False
 
 
-def _pem(source: str, value: Any) -> bytes:
-    text = value if isinstance(value, bytes) else str(value).encode("utf-8")
-    if text.lstrip()[:1] != b"{":
-        fields = [text]
-    else:
+def _pem(source: str, value: str | bytes | None) -> str:
+    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value or ""
+    fields: list[object] = [text]
+    if text.lstrip()[:1] in ("{", "["):
         try:
-            members = json.loads(text).values()
+            members = json.loads(text)
         except ValueError as error:
             raise ConfigError(f"{source} begins like JSON but is none") from error
-        fields = [member.encode("utf-8") for member in members if isinstance(member, str)]
-    found = [field for field in fields if b"-----BEGIN" in field]
+        fields = list(members.values()) if isinstance(members, dict) else []
+    found = [field for field in fields if isinstance(field, str) and "-----BEGIN" in field]
     if len(found) != 1:
         raise ConfigError(f"{source} holds {len(found)} PEM keys; expected a PEM, or a JSON object with one in a field")
     return found[0]

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from cfgate_middleware.errors import ConfigError, kind_of, shown
-from cfgate_middleware.signers import DEFAULT_HASH_ALGORITHM, HASH_ALGORITHMS, BaseSigner, check_key_pair_id
+from cfgate_middleware.signers import DEFAULT_HASH_ALGORITHM, HASH_ALGORITHMS, PROBE, BaseSigner, check_key_pair_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
 _HASHES = {"SHA256": SHA256, "SHA1": SHA1}
-_PROBE = b"cfgate_middleware probe"
 
 
 class _KeyType(NamedTuple):
@@ -125,13 +124,13 @@ class Signer(BaseSigner):
         randomised = self._arguments
         try:
             self._arguments = (ec.ECDSA(SHA256(), deterministic_signing=True),)
-            self._key.sign(_PROBE, *self._arguments)
+            self._key.sign(PROBE, *self._arguments)
         except UnsupportedAlgorithm:
             self._arguments, self.deterministic = randomised, False
 
     def _prove(self) -> None:
         try:
-            self._key.public_key().verify(self.sign(_PROBE), _PROBE, *self._arguments)
+            self._key.public_key().verify(self.sign(PROBE), PROBE, *self._arguments)
         except UnsupportedAlgorithm as error:
             raise ConfigError(
                 f"hash_algorithm={self.hash_algorithm!r}: this machine's OpenSSL refuses to sign with it "

@@ -46,7 +46,7 @@ def choose_keys(
     if ways and ways[0] in ("signer", "keys"):
         if key_pair_id is not None:
             raise ConfigError(f"{ways[0]} and key_pair_id are both given; {ways[0]} has its own: leave key_pair_id out")
-        chosen = _check_signer(signer, hash_algorithm) if keys is None else load_keys(keys, hash_algorithm)
+        chosen = _ready_made(signer, hash_algorithm) if keys is None else load_keys(keys, hash_algorithm)
     else:
         missing = [] if key_pair_id is not None else ["key_pair_id"]
         missing += [] if ways else ["private_key"]
@@ -62,15 +62,13 @@ def choose_keys(
     return chosen
 
 
-def _check_signer(signer: object, hash_algorithm: object) -> Keys:
-    if isinstance(signer, WatchedRing):
-        return signer.current
+def _ready_made(signer: object, hash_algorithm: object) -> Keys:
+    """Return the keys of a signer or ring, which have hash algorithms of their own."""
     chosen = as_keys(signer)
     own = getattr(signer, "hash_algorithm", None)
-    if own is not None and hash_algorithm not in (None, own, DEFAULT_HASH_ALGORITHM):
-        raise ConfigError(
-            f"signer signs with {own}, but hash_algorithm={shown(hash_algorithm)} is given; leave hash_algorithm out"
-        )
+    if hash_algorithm not in (None, own, DEFAULT_HASH_ALGORITHM):
+        what = f"signer signs with {own}" if own else "a ring signs with the hash algorithms of its keys"
+        raise ConfigError(f"{what}, but hash_algorithm={shown(hash_algorithm)} is given; leave hash_algorithm out")
     return chosen
 
 
@@ -172,8 +170,8 @@ def load_keys(keys: object, hash_algorithm: str | None = None) -> Keys:
     Raises:
         ConfigError: naming every line that cannot be used.
     """
-    if isinstance(keys, KeyRing):
-        return keys.current
+    if isinstance(keys, KeyRing | WatchedRing):
+        return _ready_made(keys, hash_algorithm)
     if isinstance(keys, str) and keys.startswith("file:"):
         return WatchedRing(keys.removeprefix("file:"), hash_algorithm).current
     if isinstance(keys, str):
@@ -217,7 +215,7 @@ def _parts(entry: object) -> tuple[object, object, object]:
         try:
             moment = datetime.fromisoformat(moment)
         except ValueError as error:
-            raise ConfigError(f"{shown(moment)} is no ISO-8601 moment such as 2026-12-01T00:00:00Z") from error
+            raise ConfigError(f"{kind_of(moment)} is no ISO-8601 moment such as 2026-12-01T00:00:00Z") from error
     return key_pair_id, source, 0 if moment is None else moment
 
 
@@ -249,33 +247,43 @@ class WatchedRing:
         self._hash_algorithm = hash_algorithm
         self._interval = interval
         self._clock = clock
-        self._looking = threading.Lock()
+        self._looking: dict[int, threading.Lock] = {}
         self._next_look = clock() + interval
         try:
-            self._state: object = self._file_state()
-            self._ring = self._load(time.time())
-        except OSError as error:
-            raise ConfigError(f"keys: the ring file {self._path} could not be read ({error.strerror})") from error
+            self._ring, self._state = self._load(time.time(), self._file_state())
+        except ConfigError:
+            raise
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "not a path"
+            raise ConfigError(f"keys: the ring file {self._path} could not be read ({reason})") from error
         self._complained_of: object = self._state
 
     def current(self, now: float) -> BaseSigner:
         """Return the key that signs at ``now`` (epoch seconds)."""
-        if self._clock() >= self._next_look and self._looking.acquire(blocking=False):
-            try:
-                self._next_look = self._clock() + self._interval
-                self._look(now)
-            finally:
-                self._looking.release()
+        if self._clock() >= self._next_look:
+            # One lock for each process: what a thread of the parent held at a fork stays held in the child.
+            looking = self._looking.setdefault(os.getpid(), threading.Lock())
+            if looking.acquire(blocking=False):
+                try:
+                    self._look_if_due(now)
+                finally:
+                    looking.release()
         return self._ring.current(now)
 
-    def _look(self, now: float) -> None:
+    def _look_if_due(self, now: float) -> None:
+        seconds = self._clock()
+        if seconds < self._next_look:  # another thread was faster
+            return
+        self._next_look = seconds + self._interval
         state: object = None
         try:
-            state = self._file_state()
-            if state != self._state:
-                self._ring = self._load(now)
-                self._state = self._complained_of = state
+            state = found = self._file_state()
+            if found != self._state:
+                self._ring, self._state = self._load(now, found)
                 logger.info("ring file %s: loaded %r", self._path, self._ring)
+            elif found != self._complained_of:
+                logger.info("ring file %s: is again the one in use, %r", self._path, self._ring)
+            self._complained_of = self._state
         except (OSError, ConfigError) as error:
             if state != self._complained_of:
                 self._complained_of = state
@@ -286,14 +294,21 @@ class WatchedRing:
         stat = self._path.stat()
         return stat.st_mtime_ns, stat.st_size, stat.st_ino, stat.st_dev
 
-    def _load(self, now: float) -> KeyRing:
-        """Return the ring in the file, every key proven and one active."""
-        try:
-            lines = self._path.read_text("utf-8").splitlines()
-            ring = _load_ring(lines, self._hash_algorithm, self._path.parent)
-            ring.current(now)
-        except SigningError as error:
-            raise ConfigError(f"keys: {error}") from error
-        except UnicodeDecodeError as error:
-            raise ConfigError("keys: the ring file is no UTF-8 text") from error
-        return ring
+    def _load(self, now: float, state: tuple[int, ...]) -> tuple[KeyRing, tuple[int, ...]]:
+        """Return the ring in the file, every key proven and one active, and the state of the file it is from.
+
+        A file that was swapped meanwhile is loaded again: no id may get the key that another version of the ring keeps
+        under the same name.
+        """
+        while True:
+            try:
+                lines = self._path.read_text("utf-8").splitlines()
+                ring = _load_ring(lines, self._hash_algorithm, self._path.parent)
+                ring.current(now)
+            except SigningError as error:
+                raise ConfigError(f"keys: {error}") from error
+            except UnicodeDecodeError as error:
+                raise ConfigError("keys: the ring file is no UTF-8 text") from error
+            before, state = state, self._file_state()
+            if before == state:
+                return ring, state

@@ -20,7 +20,7 @@ from cfgate_middleware.errors import ConfigError, Problems, SigningError, kind_o
 from cfgate_middleware.gate import Cookie, Decision, Facts, Gate, Record
 from cfgate_middleware.keysource import choose_keys
 from cfgate_middleware.options import Pairs, Settings, check_options, is_object_path
-from cfgate_middleware.signers import KeyRing, SignerProtocol
+from cfgate_middleware.signers import AnySigner, Ring
 from cfgate_middleware.signing import Unsignable
 from cfgate_middleware.verdicts import PASS, Authorizer, Grant, check_authorizer
 
@@ -79,8 +79,8 @@ class CloudFrontGate:
         key_pair_id: str | None = None,
         private_key: Any = None,
         priv_key_string: Any = None,
-        signer: SignerProtocol | KeyRing | None = None,
-        keys: KeyRing | str | Iterable[Any] | None = None,
+        signer: AnySigner | None = None,
+        keys: Ring | str | Iterable[Any] | None = None,
         hash_algorithm: str = "SHA256",
         expires: int | timedelta = 60,
         code: int = 303,

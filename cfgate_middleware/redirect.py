@@ -18,7 +18,7 @@ from cfgate_middleware.keysource import choose_keys
 from cfgate_middleware.middleware import header_list, no_store
 from cfgate_middleware.options import Pairs, Settings, check_options, check_query
 from cfgate_middleware.policy import MAX_EPOCH
-from cfgate_middleware.signers import KeyRing, SignerProtocol, as_keys
+from cfgate_middleware.signers import AnySigner, as_keys
 from cfgate_middleware.signing import Signed, Terms, Unsignable, sign
 from cfgate_middleware.verdicts import PASS, Grant, check_authorizer
 
@@ -53,7 +53,7 @@ class CloudFrontRedirect:
         headers: Pairs | None = None,
         *,
         authorize: Callable[..., object] | None = None,
-        signer: SignerProtocol | KeyRing | None = None,
+        signer: AnySigner | None = None,
         key_pair_id: str | None = None,
         private_key: Any = None,
         priv_key_string: Any = None,
@@ -123,7 +123,7 @@ class CloudFrontRedirect:
 
 def signed_url(
     url: str,
-    signer: SignerProtocol | KeyRing,
+    signer: AnySigner,
     *,
     expires: int | timedelta = 60,
     scope: str = "object",
@@ -150,7 +150,7 @@ def signed_url(
 
 def signed_cookies(
     url: str,
-    signer: SignerProtocol | KeyRing,
+    signer: AnySigner,
     *,
     expires: int | timedelta = 60,
     scope: str = "object",
@@ -164,7 +164,7 @@ def signed_cookies(
 
 
 def _signed(
-    url: str, signer: SignerProtocol | KeyRing, grant: Grant, now: float | None, write: Callable[[Signed], Written]
+    url: str, signer: AnySigner, grant: Grant, now: float | None, write: Callable[[Signed], Written]
 ) -> Written:
     base_url, path, spelled, query = _object("url", url)
     moment = time.time() if now is None else now

@@ -20,6 +20,8 @@ HASH_ALGORITHMS = ("SHA256", "SHA1")
 DEFAULT_HASH_ALGORITHM = "SHA256"
 IMPLIED_HASH_ALGORITHM = "SHA1"  # what CloudFront assumes where no marker stands; AWS's own tools write none for it
 
+PROBE = b"cfgate_middleware probe"  # what a key signs to prove itself
+
 _KEY_PAIR_ID = re.compile(r"[A-Za-z0-9]+")
 
 # The memo of one signer holds between one and two times as many signatures: at some 700 bytes each (RSA, a path of
@@ -133,12 +135,14 @@ class KeyRing:
             seconds. Without a moment a key is active at once.
 
     Raises:
-        ConfigError: if there is no key, or an id stands twice.
+        ConfigError: with every member that is no key; if there is no key, or an id stands twice.
     """
 
     __slots__ = ("_newest_first",)
 
     def __init__(self, keys: Iterable[SignerProtocol | tuple[SignerProtocol, datetime | float]]) -> None:
+        if not isinstance(keys, Iterable):
+            raise ConfigError(f"the key ring is {kind_of(keys)}; expected an iterable of signers")
         entries: list[tuple[BaseSigner, int]] = []
         problems = Problems()
         for number, key in enumerate(keys, start=1):
@@ -171,6 +175,13 @@ class KeyRing:
         return f"<KeyRing {' '.join(signer.key_pair_id for signer, _ in reversed(self._newest_first))}>"
 
 
+class Ring(Protocol):
+    """What tells the key of a moment: a :class:`KeyRing`, or a ring that is watched."""
+
+    def current(self, now: float) -> BaseSigner: ...
+
+
+AnySigner = SignerProtocol | Ring
 Keys = Callable[[float], BaseSigner]
 """Which key signs at a moment (epoch seconds): one decision asks once."""
 
