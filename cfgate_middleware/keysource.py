@@ -11,7 +11,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -25,40 +25,34 @@ from cfgate_middleware.signers import DEFAULT_HASH_ALGORITHM, BaseSigner, KeyRin
 logger = logging.getLogger("cfgate_middleware")
 
 
-def choose_keys(
-    *,
-    signer: object,
-    key_pair_id: object,
-    private_key: object,
-    priv_key_string: object,
-    hash_algorithm: Any,
-    keys: object = None,
-) -> Keys:
-    """Return the keys that the key options describe.
+def choose_keys(given: Mapping[str, Any]) -> Keys:
+    """Return the keys that the key options, by name, describe.
 
     Raises:
         ConfigError: if none or several ways are used, or a key cannot be used.
     """
-    given = {"signer": signer, "keys": keys, "private_key": private_key, "priv_key_string": priv_key_string}
-    ways = [name for name, value in given.items() if value is not None]
+    ways = [way for way in ("signer", "keys", "private_key", "priv_key_string") if given.get(way) is not None]
+    key_pair_id, hash_algorithm = given["key_pair_id"], given["hash_algorithm"]
     if len(ways) > 1:
         raise ConfigError(f"{' and '.join(ways)} are both given; keys are given in one way: leave one out")
-    if ways and ways[0] in ("signer", "keys"):
-        if key_pair_id is not None:
-            raise ConfigError(f"{ways[0]} and key_pair_id are both given; {ways[0]} has its own: leave key_pair_id out")
-        chosen = _ready_made(signer, hash_algorithm) if keys is None else load_keys(keys, hash_algorithm)
+    way = ways[0] if ways else "private_key"
+    if way in ("signer", "keys") and key_pair_id is not None:
+        raise ConfigError(f"{way} and key_pair_id are both given; {way} has its own: leave key_pair_id out")
+    if way == "signer":
+        chosen = _ready_made(given[way], hash_algorithm)
+    elif way == "keys":
+        chosen = load_keys(given[way], hash_algorithm)
     else:
-        missing = [] if key_pair_id is not None else ["key_pair_id"]
-        missing += [] if ways else ["private_key"]
+        missing = [name for name in ("key_pair_id", way) if given[name] is None]
         if missing:
             raise ConfigError(
                 f"{' and '.join(missing)} missing: expected key_pair_id and private_key, or keys, or signer"
             )
-        chosen = as_keys(load_signer(key_pair_id, given[ways[0]], hash_algorithm))
+        chosen = as_keys(load_signer(key_pair_id, given[way], hash_algorithm))
     try:
         chosen(time.time())
     except SigningError as error:
-        raise ConfigError(f"{ways[0]}: {error}") from error
+        raise ConfigError(f"{way}: {error}") from error
     return chosen
 
 

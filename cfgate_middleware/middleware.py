@@ -94,44 +94,22 @@ class CloudFrontGate:
         cookie_samesite: str = "Lax",
         on_decision: Callable[[Record], object] | None = None,
     ) -> None:
+        given = locals()
         problems = Problems()
         with problems:
             self._app = _check_app(app)
         with problems:
             name = check_authorizer(authorize)
         with problems:
-            options = check_options(
-                {
-                    "prefix": prefix,
-                    "domain": domain,
-                    "expires": expires,
-                    "code": code,
-                    "headers": headers,
-                    "forward_query": forward_query,
-                    "index": index,
-                    "reuse_for": reuse_for,
-                    "answer": answer,
-                    "cookie_domain": cookie_domain,
-                    "cookie_path": cookie_path,
-                    "cookie_samesite": cookie_samesite,
-                    "on_decision": on_decision,
-                }
-            )
+            options = check_options(given)
         with problems:
-            chosen = choose_keys(
-                signer=signer,
-                key_pair_id=key_pair_id,
-                private_key=private_key,
-                priv_key_string=priv_key_string,
-                hash_algorithm=hash_algorithm,
-                keys=keys,
-            )
+            keys_at = choose_keys(given)
         problems.raise_any()
         self.clock: Callable[[], float] = time.time
         self._authorize = authorize
         self._on_decision = options.pop("on_decision")
         base_url = options.pop("domain")
-        signer_now = chosen(self.clock())
+        signer_now = keys_at(self.clock())
         if options["reuse_for"] and not signer_now.deterministic:
             logger.warning(
                 "reuse_for: key %s signs differently each time, so URLs repeat within one process only",
@@ -139,7 +117,7 @@ class CloudFrontGate:
             )
         if base_url.startswith("http://") and not wire.is_loopback(base_url):
             logger.warning("domain %s: signed URLs will cross the network in clear; use https", base_url)
-        self._gate = Gate(Settings(base_url=base_url, **options), chosen, name)
+        self._gate = Gate(Settings(base_url=base_url, **options), keys_at, name)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path_info = environ.get("PATH_INFO", "")

@@ -60,6 +60,7 @@ class CloudFrontRedirect:
         hash_algorithm: str | None = None,
         expires: int | timedelta = 60,
     ) -> None:
+        given = locals()
         problems = Problems()
         with problems:
             base_url, path, spelled, query = _object("location", location)
@@ -67,19 +68,13 @@ class CloudFrontRedirect:
             self._authorize = self._choose_authorizer(authorize)
             name = check_authorizer(self._authorize)
         with problems:
-            options = check_options({"code": code, "headers": headers, "expires": expires})
+            options = check_options(given)
         with problems:
-            keys = choose_keys(
-                signer=signer,
-                key_pair_id=key_pair_id,
-                private_key=private_key,
-                priv_key_string=priv_key_string,
-                hash_algorithm=hash_algorithm,
-            )
+            keys_at = choose_keys(given)
         problems.raise_any()
         self.clock: Callable[[], float] = time.time
         self._facts = Facts("GET", spelled, path, spelled, query)
-        self._gate = Gate(Settings(base_url=base_url, **options), keys, name)
+        self._gate = Gate(Settings(base_url=base_url, **options), keys_at, name)
 
     def _choose_authorizer(self, authorize: Callable[..., object] | None) -> Callable[..., object]:
         overridden = type(self).authorize is not CloudFrontRedirect.authorize

@@ -47,7 +47,7 @@ def choose(**given: Any) -> Any:
         "keys": None,
     }
     assert given.keys() <= options.keys()
-    return choose_keys(**{**options, **given})(NOW)
+    return choose_keys({**options, **given})(NOW)
 
 
 def refusal(**given: Any) -> ConfigError:

@@ -948,5 +948,5 @@ def test_a_signer_is_loaded_outside_a_gate_too(folder: Path) -> None:
     """Views and scripts load keys from the same sources."""
     assert load_signer("KOLD", folder / "KOLD.pem").key_pair_id == "KOLD"
     given = dict.fromkeys(("signer", "priv_key_string", "hash_algorithm"))
-    key_at = choose_keys(key_pair_id="KNEW", private_key=NEW.pem, **given)
+    key_at = choose_keys({**given, "key_pair_id": "KNEW", "private_key": NEW.pem})
     assert key_at(NOW).key_pair_id == "KNEW"
