@@ -6,6 +6,7 @@ from cfgate_middleware.errors import AuthorizerError, CFGateError, ConfigError, 
 from cfgate_middleware.keys import Signer
 from cfgate_middleware.middleware import CloudFrontGate
 from cfgate_middleware.redirect import CloudFrontRedirect, signed_cookies, signed_url
+from cfgate_middleware.signers import KeyRing
 from cfgate_middleware.verdicts import PASS, Authorizer, Grant, Verdict
 
 __version__ = "1.0.0"
@@ -18,6 +19,7 @@ __all__ = [
     "CloudFrontRedirect",
     "ConfigError",
     "Grant",
+    "KeyRing",
     "Signer",
     "SigningError",
     "Verdict",

@@ -5,6 +5,8 @@ Rule: a message names what was given, what was expected and how to fix it, and n
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 
@@ -32,6 +34,16 @@ class Problems(list[str]):
 
     Each ``with problems:`` block may fail with a ConfigError, whose problems are kept; ``raise_any`` raises them.
     """
+
+    @contextmanager
+    def about(self, what: str) -> Iterator[None]:
+        """Keep the problems of a block, a plain ValueError included, with the name of what they are about."""
+        try:
+            yield
+        except ConfigError as error:
+            self.extend(f"{what}: {problem}" for problem in error.problems)
+        except ValueError as error:
+            self.append(f"{what}: {error}")
 
     def __enter__(self) -> None:
         return None

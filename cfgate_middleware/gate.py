@@ -16,8 +16,8 @@ from wsgiref.types import WSGIApplication
 
 from cfgate_middleware import wire
 from cfgate_middleware.errors import AuthorizerError
-from cfgate_middleware.keys import BaseSigner
 from cfgate_middleware.options import SameSite, Settings, status_line
+from cfgate_middleware.signers import Keys
 from cfgate_middleware.signing import Signed, Terms, TooLong, Unsignable, sign
 from cfgate_middleware.verdicts import PASS, PLAIN, Grant, Pass, judge
 
@@ -109,16 +109,16 @@ class Decision(NamedTuple):
 
 
 class Gate:
-    """Compiled settings, a signer, and the name errors give the authorizer."""
+    """Compiled settings, keys, and the name errors give the authorizer."""
 
-    def __init__(self, settings: Settings, signer: BaseSigner, authorizer: str) -> None:
+    def __init__(self, settings: Settings, keys: Keys, authorizer: str) -> None:
         self._terms = Terms(settings.base_url, settings.expires, settings.reuse_for)
         self._base_path = urlsplit(settings.base_url).path
         self._origin_length = len(settings.base_url) - len(self._base_path)
         self._code = settings.code
         self._index = settings.index
         self._forward_query = settings.forward_query
-        self._signer = signer
+        self._key_at = keys
         self._authorizer = authorizer
         self._prefix = settings.prefix
         self._below = f"{settings.prefix}/"
@@ -202,7 +202,7 @@ class Gate:
 
     def sign(self, grant: Grant, path: str, spelled: str, now: float) -> Signed:
         """Sign a grant for an object that no request asked for; raises as :func:`signing.sign` does."""
-        return sign(self._signer, grant, self._terms, path, spelled, (), now)
+        return sign(self._key_at(now), grant, self._terms, path, spelled, (), now)
 
     def clear_cookies(self, *paths: str) -> tuple[Cookie, ...]:
         """Return what clears the signed cookies that were set for these spelled paths below the base URL."""
@@ -212,7 +212,7 @@ class Gate:
     def _grant(self, facts: Facts, grant: Grant, now: float) -> Decision:
         method, request, path, spelled, query, _ = facts
         try:
-            signed = sign(self._signer, grant, self._terms, path, spelled, query, now)
+            signed = sign(self._key_at(now), grant, self._terms, path, spelled, query, now)
             answer = self._answer if grant.answer is None else ANSWERS[grant.answer]
             return answer(self, facts, grant, signed)
         except Unsignable as error:

@@ -8,8 +8,7 @@ https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-conte
 from __future__ import annotations
 
 import re
-from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -22,104 +21,15 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from cfgate_middleware.errors import ConfigError, SigningError, kind_of, shown
-from cfgate_middleware.wire import to_base64
+from cfgate_middleware.errors import ConfigError, kind_of, shown
+from cfgate_middleware.signers import DEFAULT_HASH_ALGORITHM, HASH_ALGORITHMS, PROBE, BaseSigner, check_key_pair_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
-HASH_ALGORITHMS = ("SHA256", "SHA1")
-DEFAULT_HASH_ALGORITHM = "SHA256"
-IMPLIED_HASH_ALGORITHM = "SHA1"  # what CloudFront assumes where no marker stands; AWS's own tools write none for it
-
 _HASHES = {"SHA256": SHA256, "SHA1": SHA1}
-_KEY_PAIR_ID = re.compile(r"[A-Za-z0-9]+")
-_PROBE = b"cfgate_middleware probe"
-
-
-# The memo of one signer holds between one and two times as many signatures: at some 700 bytes each (RSA, a path of
-# usual length) about 10 MB at the most, and far more than the files in demand within one window.
-MEMO_ENTRIES = 8192
-
-
-class SignerProtocol(Protocol):
-    """What signs: :class:`Signer`, or any object of this shape, such as one that asks a remote key service.
-
-    ``sign`` returns an RSA PKCS#1 v1.5 signature or a DER-encoded ECDSA one over ``message``, hashed with
-    ``hash_algorithm`` (``"SHA256"`` or ``"SHA1"``). It may raise anything; nothing is signed then.
-    """
-
-    @property
-    def key_pair_id(self) -> str: ...
-
-    @property
-    def hash_algorithm(self) -> str: ...
-
-    def sign(self, message: bytes) -> bytes: ...
-
-
-class BaseSigner(ABC):
-    """What every signer can do beyond signing: spell a signature for CloudFront, and remember it.
-
-    The memo maps exact policy bytes to the spelled signature, in two generations: a full young one becomes the old
-    one, whose entries are dropped unless they are asked for again. Threads may race; the loser signs once more.
-    """
-
-    __slots__ = ("_old", "_young", "hash_algorithm", "key_pair_id", "parameters")
-
-    def __init__(self, key_pair_id: str, hash_algorithm: str) -> None:
-        self.key_pair_id = key_pair_id
-        self.hash_algorithm = hash_algorithm
-        marker = "" if hash_algorithm == IMPLIED_HASH_ALGORITHM else f"&Hash-Algorithm={hash_algorithm}"
-        self.parameters = f"&Key-Pair-Id={key_pair_id}{marker}"  # what ends every URL signed with this key
-        self._young: dict[bytes, str] = {}
-        self._old: dict[bytes, str] = {}
-
-    @abstractmethod
-    def sign(self, message: bytes) -> bytes:
-        """Sign ``message``: PKCS#1 v1.5 for RSA, ASN.1 DER for ECDSA."""
-
-    def signature(self, policy: bytes, reuse: bool) -> str:
-        """Return the signature of ``policy`` in CloudFront's base64, with ``reuse`` the one given before.
-
-        Raises:
-            SigningError: if signing fails in any way.
-        """
-        if not reuse:
-            return self._signature(policy)
-        spelled = self._young.get(policy)
-        if spelled is None:
-            spelled = self._old.get(policy) or self._signature(policy)
-            if len(self._young) >= MEMO_ENTRIES:
-                self._old, self._young = self._young, {}
-            self._young[policy] = spelled
-        return spelled
-
-    def _signature(self, policy: bytes) -> str:
-        try:
-            signature = self.sign(policy)
-        except SigningError:
-            raise
-        except Exception as error:
-            raise SigningError(f"signer {self.key_pair_id} failed with {type(error).__name__}") from error
-        if not isinstance(signature, bytes) or not signature:
-            raise SigningError(f"signer {self.key_pair_id} returned {kind_of(signature)} instead of a signature")
-        return to_base64(signature)
-
-
-class AdaptedSigner(BaseSigner):
-    """Any object of the shape of :class:`SignerProtocol`; its id and hash algorithm are read once."""
-
-    __slots__ = ("_signer",)
-
-    def __init__(self, signer: SignerProtocol) -> None:
-        super().__init__(check_key_pair_id(signer.key_pair_id), signer.hash_algorithm)
-        self._signer = signer
-
-    def sign(self, message: bytes) -> bytes:
-        return self._signer.sign(message)
 
 
 class _KeyType(NamedTuple):
@@ -184,7 +94,7 @@ class Signer(BaseSigner):
             (RFC 6979).
     """
 
-    __slots__ = ("_arguments", "_key", "deterministic", "kind")
+    __slots__ = ("_arguments", "_key", "kind")
 
     def __init__(
         self, key_pair_id: str, private_key: str | bytes | PrivateKey, hash_algorithm: str | None = None
@@ -206,7 +116,6 @@ class Signer(BaseSigner):
             )
         self.kind = row.name
         self._arguments = row.arguments(self.hash_algorithm)
-        self.deterministic = True
         if self.kind == "ECDSA":
             self._use_rfc_6979_where_openssl_can()
         self._prove()
@@ -215,13 +124,13 @@ class Signer(BaseSigner):
         randomised = self._arguments
         try:
             self._arguments = (ec.ECDSA(SHA256(), deterministic_signing=True),)
-            self._key.sign(_PROBE, *self._arguments)
+            self._key.sign(PROBE, *self._arguments)
         except UnsupportedAlgorithm:
             self._arguments, self.deterministic = randomised, False
 
     def _prove(self) -> None:
         try:
-            self._key.public_key().verify(self.sign(_PROBE), _PROBE, *self._arguments)
+            self._key.public_key().verify(self.sign(PROBE), PROBE, *self._arguments)
         except UnsupportedAlgorithm as error:
             raise ConfigError(
                 f"hash_algorithm={self.hash_algorithm!r}: this machine's OpenSSL refuses to sign with it "
@@ -277,25 +186,6 @@ class PublicKey:
         except InvalidSignature:
             return False
         return True
-
-
-def check_key_pair_id(key_pair_id: object) -> str:
-    """Return ``key_pair_id`` if it can be one.
-
-    Raises:
-        ConfigError: never showing the value, in case a key or a secret was put in its place.
-    """
-    if not isinstance(key_pair_id, str) or not _KEY_PAIR_ID.fullmatch(key_pair_id):
-        raise ConfigError(
-            f"key_pair_id is {kind_of(key_pair_id)}; expected the letters and digits CloudFront shows beside the "
-            "public key, such as K2JCJMDEHXQW5F"
-        )
-    if key_pair_id.startswith("AKIA"):
-        raise ConfigError(
-            "key_pair_id starts with AKIA: that is an IAM access key id; expected the id CloudFront shows beside the "
-            "public key, such as K2JCJMDEHXQW5F"
-        )
-    return key_pair_id
 
 
 def _load_private(pem: str | bytes) -> Any:

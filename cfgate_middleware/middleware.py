@@ -16,11 +16,11 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from webob.cookies import make_cookie
 
 from cfgate_middleware import wire
-from cfgate_middleware.errors import ConfigError, Problems, kind_of, shown
+from cfgate_middleware.errors import ConfigError, Problems, SigningError, kind_of, shown
 from cfgate_middleware.gate import Cookie, Decision, Facts, Gate, Record
-from cfgate_middleware.keys import SignerProtocol
-from cfgate_middleware.keysource import choose_signer
+from cfgate_middleware.keysource import choose_keys
 from cfgate_middleware.options import Pairs, Settings, check_options, is_object_path
+from cfgate_middleware.signers import AnySigner, Ring
 from cfgate_middleware.signing import Unsignable
 from cfgate_middleware.verdicts import PASS, Authorizer, Grant, check_authorizer
 
@@ -38,9 +38,13 @@ class CloudFrontGate:
         domain: the distribution's address, such as ``"https://d111111abcdef8.cloudfront.net"``, optionally with a
             base path that is put before every resource.
         key_pair_id: the public key's id at CloudFront.
-        private_key: path, PEM text or bytes, a ``cryptography`` private key, or ``env:NAME``.
+        private_key: path, PEM text or bytes, a ``cryptography`` private key, or a reference: ``env:NAME``,
+            ``kms:KEY``, ``secretsmanager:NAME``, ``ssm:NAME``.
         priv_key_string: the name Flask-CloudFront gave ``private_key``.
-        signer: a :class:`Signer`, or any object of its shape, instead of ``key_pair_id`` and ``private_key``.
+        signer: a :class:`Signer`, a :class:`KeyRing`, or any object of a signer's shape, instead of ``key_pair_id``
+            and ``private_key``.
+        keys: several keys in rotation, oldest first: a :class:`KeyRing`, lines ``KEY_PAIR_ID SOURCE [ISO-8601
+            moment]`` or tuples of the same, or ``file:PATH`` of such lines, which is watched.
         hash_algorithm: ``"SHA256"`` or ``"SHA1"`` (RSA only).
         expires: seconds (int or timedelta) every redirect is valid at least.
         code: redirect status: 303, 301, 302, 307 or 308.
@@ -75,7 +79,8 @@ class CloudFrontGate:
         key_pair_id: str | None = None,
         private_key: Any = None,
         priv_key_string: Any = None,
-        signer: SignerProtocol | None = None,
+        signer: AnySigner | None = None,
+        keys: Ring | str | Iterable[Any] | None = None,
         hash_algorithm: str = "SHA256",
         expires: int | timedelta = 60,
         code: int = 303,
@@ -89,45 +94,30 @@ class CloudFrontGate:
         cookie_samesite: str = "Lax",
         on_decision: Callable[[Record], object] | None = None,
     ) -> None:
+        given = locals()
         problems = Problems()
         with problems:
             self._app = _check_app(app)
         with problems:
             name = check_authorizer(authorize)
         with problems:
-            options = check_options(
-                {
-                    "prefix": prefix,
-                    "domain": domain,
-                    "expires": expires,
-                    "code": code,
-                    "headers": headers,
-                    "forward_query": forward_query,
-                    "index": index,
-                    "reuse_for": reuse_for,
-                    "answer": answer,
-                    "cookie_domain": cookie_domain,
-                    "cookie_path": cookie_path,
-                    "cookie_samesite": cookie_samesite,
-                    "on_decision": on_decision,
-                }
-            )
+            options = check_options(given)
         with problems:
-            chosen = choose_signer(
-                signer=signer,
-                key_pair_id=key_pair_id,
-                private_key=private_key,
-                priv_key_string=priv_key_string,
-                hash_algorithm=hash_algorithm,
-            )
+            keys_at = choose_keys(given)
         problems.raise_any()
         self.clock: Callable[[], float] = time.time
         self._authorize = authorize
         self._on_decision = options.pop("on_decision")
         base_url = options.pop("domain")
+        signer_now = keys_at(self.clock())
+        if options["reuse_for"] and not signer_now.deterministic:
+            logger.warning(
+                "reuse_for: key %s signs differently each time, so URLs repeat within one process only",
+                signer_now.key_pair_id,
+            )
         if base_url.startswith("http://") and not wire.is_loopback(base_url):
             logger.warning("domain %s: signed URLs will cross the network in clear; use https", base_url)
-        self._gate = Gate(Settings(base_url=base_url, **options), chosen, name)
+        self._gate = Gate(Settings(base_url=base_url, **options), keys_at, name)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path_info = environ.get("PATH_INFO", "")
@@ -146,7 +136,11 @@ class CloudFrontGate:
                     raise
                 # The HTTP exceptions of WebOb, Pyramid and Werkzeug are responses.
                 verdict = error.with_traceback(None)  # which holds this frame: a cycle
-            decision = gate.decide(admitted, verdict, self.clock())
+            try:
+                decision = gate.decide(admitted, verdict, self.clock())
+            except SigningError as error:
+                logger.error("%s %s -> not signed: %s", admitted.method, admitted.request, error)
+                raise
         else:
             decision = admitted
         if logger.isEnabledFor(logging.INFO):

@@ -306,6 +306,7 @@ OPTIONS = (
     Option("private_key", None, ini="key"),
     Option("priv_key_string", None, ini="key"),
     Option("signer", None, ini="python"),
+    Option("keys", None, ini="key"),
     Option("hash_algorithm", None, "SHA256"),
     Option("expires", check_expires, 60, ini="int"),
     Option("code", check_code, 303, ini="int"),

@@ -92,10 +92,11 @@ def _recover_dropped(
     Returns:
         the section, completed with what it cannot do without, so that a dropped option is not told as missing too.
     """
-    needed = {"authorize", "prefix", "domain", "key_pair_id"}
-    keys = {"private_key", "priv_key_string"}
-    if not keys & local_conf.keys():
-        needed |= keys
+    needed = {"authorize", "prefix", "domain"}
+    if "keys" not in local_conf:
+        needed.add("key_pair_id")
+        if not {"private_key", "priv_key_string"} & local_conf.keys():
+            needed |= {"private_key", "priv_key_string", "keys"}
     known = needed | {option.name for option in OPTIONS}
     conf = dict(local_conf)
     for name, value in global_conf.items():

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import math
 import re
 from dataclasses import dataclass
+from datetime import datetime
 
 from cfgate_middleware.errors import ConfigError, shown
 
@@ -122,6 +124,21 @@ class CustomPolicy:
             start=None if start is None else _epoch(start, "DateGreaterThan"),
             ip_address=None if address is None else _source_ip(address),
         )
+
+
+def check_moment(value: object) -> int:
+    """Return an aware datetime or epoch seconds as whole epoch seconds, rounded up.
+
+    Raises:
+        ValueError: saying what was expected.
+    """
+    if isinstance(value, datetime):
+        if value.utcoffset() is None:
+            raise ValueError("a naive datetime could mean any zone; expected an aware one or epoch seconds")
+        value = value.timestamp()
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_EPOCH:
+        raise ValueError(f"expected an aware datetime or epoch seconds from 0 to {MAX_EPOCH}")
+    return math.ceil(value)
 
 
 def ipv4_network(value: object) -> str:

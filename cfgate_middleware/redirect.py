@@ -14,11 +14,11 @@ import webob
 from cfgate_middleware import wire
 from cfgate_middleware.errors import AuthorizerError, ConfigError, Problems, shown
 from cfgate_middleware.gate import Facts, Gate
-from cfgate_middleware.keys import SignerProtocol
-from cfgate_middleware.keysource import check_signer, choose_signer
+from cfgate_middleware.keysource import choose_keys
 from cfgate_middleware.middleware import header_list, no_store
 from cfgate_middleware.options import Pairs, Settings, check_options, check_query
 from cfgate_middleware.policy import MAX_EPOCH
+from cfgate_middleware.signers import AnySigner, as_keys
 from cfgate_middleware.signing import Signed, Terms, Unsignable, sign
 from cfgate_middleware.verdicts import PASS, Grant, check_authorizer
 
@@ -53,13 +53,14 @@ class CloudFrontRedirect:
         headers: Pairs | None = None,
         *,
         authorize: Callable[..., object] | None = None,
-        signer: SignerProtocol | None = None,
+        signer: AnySigner | None = None,
         key_pair_id: str | None = None,
         private_key: Any = None,
         priv_key_string: Any = None,
         hash_algorithm: str | None = None,
         expires: int | timedelta = 60,
     ) -> None:
+        given = locals()
         problems = Problems()
         with problems:
             base_url, path, spelled, query = _object("location", location)
@@ -67,19 +68,13 @@ class CloudFrontRedirect:
             self._authorize = self._choose_authorizer(authorize)
             name = check_authorizer(self._authorize)
         with problems:
-            options = check_options({"code": code, "headers": headers, "expires": expires})
+            options = check_options(given)
         with problems:
-            chosen = choose_signer(
-                signer=signer,
-                key_pair_id=key_pair_id,
-                private_key=private_key,
-                priv_key_string=priv_key_string,
-                hash_algorithm=hash_algorithm,
-            )
+            keys_at = choose_keys(given)
         problems.raise_any()
         self.clock: Callable[[], float] = time.time
         self._facts = Facts("GET", spelled, path, spelled, query)
-        self._gate = Gate(Settings(base_url=base_url, **options), chosen, name)
+        self._gate = Gate(Settings(base_url=base_url, **options), keys_at, name)
 
     def _choose_authorizer(self, authorize: Callable[..., object] | None) -> Callable[..., object]:
         overridden = type(self).authorize is not CloudFrontRedirect.authorize
@@ -123,7 +118,7 @@ class CloudFrontRedirect:
 
 def signed_url(
     url: str,
-    signer: SignerProtocol,
+    signer: AnySigner,
     *,
     expires: int | timedelta = 60,
     scope: str = "object",
@@ -135,7 +130,7 @@ def signed_url(
 
     Args:
         url: the whole viewer URL, spelled as it is sent.
-        signer: a :class:`Signer`, or any object of its shape.
+        signer: a :class:`Signer`, a :class:`KeyRing`, or any object of a signer's shape.
         expires: seconds (int or timedelta) the URL is valid at least.
         scope, not_before, ip_address: as in :class:`Grant`.
         now: epoch seconds; the time of the call by default.
@@ -150,7 +145,7 @@ def signed_url(
 
 def signed_cookies(
     url: str,
-    signer: SignerProtocol,
+    signer: AnySigner,
     *,
     expires: int | timedelta = 60,
     scope: str = "object",
@@ -164,14 +159,14 @@ def signed_cookies(
 
 
 def _signed(
-    url: str, signer: SignerProtocol, grant: Grant, now: float | None, write: Callable[[Signed], Written]
+    url: str, signer: AnySigner, grant: Grant, now: float | None, write: Callable[[Signed], Written]
 ) -> Written:
     base_url, path, spelled, query = _object("url", url)
     moment = time.time() if now is None else now
     if not 0 <= moment <= MAX_EPOCH:  # milliseconds would make a URL for thousands of years
         raise ConfigError(f"now={shown(now)}: expected epoch seconds from 0 to {MAX_EPOCH}")
     try:
-        return write(sign(check_signer(signer), grant, Terms(base_url, 60), path, spelled, query, moment))
+        return write(sign(as_keys(signer)(moment), grant, Terms(base_url, 60), path, spelled, query, moment))
     except Unsignable as error:
         raise ConfigError(str(error)) from error
 

@@ -10,8 +10,8 @@ from math import ceil
 from typing import NamedTuple
 
 from cfgate_middleware.errors import CFGateError
-from cfgate_middleware.keys import IMPLIED_HASH_ALGORITHM, BaseSigner
 from cfgate_middleware.policy import CustomPolicy, canned_policy
+from cfgate_middleware.signers import IMPLIED_HASH_ALGORITHM, BaseSigner
 from cfgate_middleware.verdicts import Grant
 from cfgate_middleware.wire import MAX_COOKIE, MAX_URL, spell_path, spell_query, to_base64
 

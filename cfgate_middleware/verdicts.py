@@ -6,7 +6,6 @@ Rule: yes is explicit. Only ``True``, 200, 204 and a :class:`Grant` open the gat
 from __future__ import annotations
 
 import inspect
-import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -26,7 +25,7 @@ from cfgate_middleware.options import (
     is_deferred,
     is_object_path,
 )
-from cfgate_middleware.policy import MAX_EPOCH, ipv4_network
+from cfgate_middleware.policy import check_moment, ipv4_network
 from cfgate_middleware.wire import MAX_URL, content_disposition, is_encodable, spell_path, spell_query
 
 # S3 puts the value of this parameter into Content-Disposition:
@@ -107,7 +106,7 @@ class Grant:
                 problems.append(f"Grant: {name}={shown(value)}: {error}")
 
         keep("expires", check_expires, expires)
-        keep("not_before", _check_not_before, not_before)
+        keep("not_before", check_moment, not_before)
         keep("path", _check_path, path)
         keep("scope", _check_scope, scope if scope is not None else "")
         keep("ip_address", ipv4_network, ip_address)
@@ -141,16 +140,6 @@ class Grant:
             problems.append(f"Grant: path={shown(path)} lies outside scope={shown(scope)}")
         if (length := len(spell_path(path or "")) + len(spell_query(query))) > MAX_URL:
             problems.append(f"Grant: path and query are {length} bytes long when spelled; a whole URL may be {MAX_URL}")
-
-
-def _check_not_before(value: object) -> int:
-    if isinstance(value, datetime):
-        if value.utcoffset() is None:
-            raise ValueError("a naive datetime could mean any zone; expected an aware one or epoch seconds")
-        value = value.timestamp()
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_EPOCH:
-        raise ValueError(f"expected an aware datetime or epoch seconds from 0 to {MAX_EPOCH}")
-    return math.ceil(value)
 
 
 def _check_path(value: object) -> str:

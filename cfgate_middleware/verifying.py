@@ -20,8 +20,9 @@ from typing import Any, ClassVar
 from urllib.parse import unquote
 
 from cfgate_middleware.errors import CFGateError, ConfigError, Problems, shown
-from cfgate_middleware.keys import PublicKey, check_key_pair_id
+from cfgate_middleware.keys import PublicKey
 from cfgate_middleware.policy import CustomPolicy
+from cfgate_middleware.signers import check_key_pair_id
 from cfgate_middleware.wire import RESERVED, from_base64
 
 Cookies = Mapping[str, str] | Iterable[tuple[str, str]]

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from cfgate_middleware.errors import AuthorizerError, SigningError
 from cfgate_middleware.gate import ANSWERS, Cookie, Decision, Facts, Gate, Record
-from cfgate_middleware.keys import BaseSigner
 from cfgate_middleware.options import ANSWERS as KINDS
 from cfgate_middleware.options import Settings, check_options
+from cfgate_middleware.signers import BaseSigner
 from cfgate_middleware.signing import Unsignable
 from cfgate_middleware.verdicts import PASS, Grant
 from cfgate_middleware.wire import MAX_COOKIE, MAX_COOKIE_ATTRIBUTE, MAX_URL
@@ -79,7 +79,9 @@ def make(hash_algorithm: str = "SHA256", **options: Any) -> Made:
     """Compile a gate from options, by the same checks as in production."""
     settings = check_options({"prefix": "/private", "domain": BASE_URL, **options})
     signer = RecordingSigner(hash_algorithm)
-    return Made(Gate(Settings(base_url=settings.pop("domain"), **settings), signer, "app.authorize"), signer)
+    return Made(
+        Gate(Settings(base_url=settings.pop("domain"), **settings), lambda now: signer, "app.authorize"), signer
+    )
 
 
 def wsgi(path: str | bytes) -> str:

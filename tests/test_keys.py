@@ -6,9 +6,7 @@ import subprocess
 import sys
 import textwrap
 import traceback
-from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,9 +21,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cfgate_middleware import keys
-from cfgate_middleware.errors import ConfigError, SigningError
-from cfgate_middleware.keys import AdaptedSigner, BaseSigner, PublicKey, Signer, check_key_pair_id
-from cfgate_middleware.wire import to_base64
+from cfgate_middleware.errors import ConfigError
+from cfgate_middleware.keys import PublicKey, Signer
+from cfgate_middleware.signers import check_key_pair_id
 from tests.conftest import KEY_PAIR_ID, KEYS, SIGNERS
 
 Pem = Callable[[str], str]
@@ -489,138 +487,3 @@ def test_no_error_shows_a_part_of_a_key(pem: Pem, name: str, mistake: Callable[[
     else:
         told = repr(made)
     assert not {secret for secret in secrets_of(text) if secret in told}
-
-
-# What every signer can do
-
-
-class Counting(BaseSigner):
-    """A signer that counts how often it signs each message, and fails for some."""
-
-    def __init__(self) -> None:
-        super().__init__("KCOUNT", "SHA256")
-        self.signed: Counter[bytes] = Counter()
-        self.failing: set[bytes] = set()
-
-    def sign(self, message: bytes) -> bytes:
-        """Sign with the message itself."""
-        self.signed[message] += 1
-        if message in self.failing:
-            raise OSError("busy")
-        return message
-
-    def remembered(self) -> int:
-        """Return how many signatures are kept."""
-        return len(self._young) + len(self._old)
-
-
-@pytest.fixture
-def counting(monkeypatch: pytest.MonkeyPatch) -> Counting:
-    """A signer with a memo as small as it can be and still be watched."""
-    monkeypatch.setattr(keys, "MEMO_ENTRIES", 4)
-    return Counting()
-
-
-def test_a_base_signer_cannot_sign() -> None:
-    """What every signer can do is not enough to be one."""
-    with pytest.raises(TypeError, match="abstract"):
-        BaseSigner("K1", "SHA256")  # type: ignore[abstract]  # the mistake under test
-
-
-@pytest.mark.parametrize(
-    ("hash_algorithm", "parameters"),
-    [("SHA1", "&Key-Pair-Id=KREMOTE"), ("SHA256", "&Key-Pair-Id=KREMOTE&Hash-Algorithm=SHA256")],
-)
-def test_the_end_of_a_url_is_written_once(hash_algorithm: str, parameters: str) -> None:
-    """Id and hash algorithm stand on the signer as they stand in every URL; SHA-1 is what CloudFront assumes."""
-    signer = AdaptedSigner(SimpleNamespace(key_pair_id="KREMOTE", hash_algorithm=hash_algorithm, sign=bytes))
-    assert signer.parameters == parameters
-
-
-@pytest.mark.parametrize("reuse", [True, False])
-def test_a_signature_is_spelled_for_cloudfront(signer: Signer, reuse: bool) -> None:
-    """What is signed, fresh or remembered, is the message in CloudFront's base64."""
-    for _ in range(2):
-        assert signer.signature(MESSAGE, reuse) == to_base64(signer.sign(MESSAGE))
-
-
-def test_without_reuse_nothing_is_remembered_or_recalled(counting: Counting) -> None:
-    """Each message is signed each time, even where a signature of it is at hand."""
-    counting.signature(b"a", True)
-    for _ in range(3):
-        counting.signature(b"a", False)
-        counting.signature(b"b", False)
-    assert counting.signed == {b"a": 4, b"b": 3}
-    assert counting.remembered() == 1
-
-
-def test_with_reuse_a_message_is_signed_once(counting: Counting) -> None:
-    """The signature is the same text, and belongs to the exact bytes that were signed."""
-    assert {counting.signature(message, True) for message in [b"a", b"b", b"a ", b"A"] * 3} == {
-        to_base64(message) for message in (b"a", b"b", b"a ", b"A")
-    }
-    assert set(counting.signed.values()) == {1}
-
-
-def test_the_memo_is_bounded(counting: Counting) -> None:
-    """However many messages there are, at most two generations of them are kept."""
-    for number in range(1000):
-        counting.signature(b"%d" % number, True)
-        assert counting.remembered() <= 2 * keys.MEMO_ENTRIES
-    assert counting.remembered() > keys.MEMO_ENTRIES
-    assert set(counting.signed.values()) == {1}
-
-
-def test_a_message_in_demand_outlives_the_generations(counting: Counting) -> None:
-    """What is asked for again and again is never signed again, and what is not is forgotten."""
-    for number in range(100):
-        counting.signature(b"hot", True)
-        counting.signature(b"%d" % number, True)
-    assert counting.signed[b"hot"] == 1
-    counting.signature(b"0", True)
-    assert counting.signed[b"0"] == 2
-
-
-@pytest.mark.parametrize(("others", "times"), [(3, 1), (4, 1), (7, 1), (8, 2)])
-def test_a_signature_is_kept_for_one_to_two_generations(counting: Counting, others: int, times: int) -> None:
-    """A message is signed again only after at least a whole generation of others."""
-    counting.signature(b"a", True)
-    for number in range(others):
-        counting.signature(b"%d" % number, True)
-    counting.signature(b"a", True)
-    assert counting.signed[b"a"] == times
-
-
-def test_a_failure_is_not_remembered(counting: Counting) -> None:
-    """A signer that was busy is asked again; the error names it and the kind of failure."""
-    counting.failing.add(b"a")
-    for _ in range(2):
-        with pytest.raises(SigningError, match="^signer KCOUNT failed with OSError$"):
-            counting.signature(b"a", True)
-    assert (counting.signed[b"a"], counting.remembered()) == (2, 0)
-    counting.failing.clear()
-    assert counting.signature(b"a", True) == counting.signature(b"a", True) == "YQ__"
-    assert counting.signed[b"a"] == 3
-
-
-def test_each_signer_has_a_memo_of_its_own() -> None:
-    """Two keys never share a signature, whatever ids they go by."""
-    first, second = Counting(), Counting()
-    first.signature(b"a", True)
-    second.signature(b"a", True)
-    assert (first.signed[b"a"], second.signed[b"a"]) == (1, 1)
-
-
-def test_threads_that_race_get_right_signatures(counting: Counting) -> None:
-    """Whoever loses a race signs once more; nobody gets the signature of another message."""
-    messages = [b"%d" % (number % 13) for number in range(2000)]
-    with ThreadPoolExecutor(8) as pool:
-        spelled = list(pool.map(lambda message: counting.signature(message, True), messages))
-    assert spelled == list(map(to_base64, messages))
-
-
-def test_the_repr_of_a_signer_tells_nothing_that_it_remembers(pem: Pem) -> None:
-    """Neither our own signers nor adapted ones show their signatures."""
-    remote = SimpleNamespace(key_pair_id="KREMOTE", hash_algorithm="SHA1", sign=lambda message: b"signature")
-    for signer in (Signer(KEY_PAIR_ID, pem("p256-pkcs8")), AdaptedSigner(remote)):
-        assert signer.signature(MESSAGE, True) not in repr(signer)

@@ -14,9 +14,10 @@ import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from cfgate_middleware.errors import ConfigError
-from cfgate_middleware.keys import AdaptedSigner, Signer
-from cfgate_middleware.keysource import check_signer, choose_signer, load_signer
-from tests.conftest import KEY_PAIR_ID, KEYS
+from cfgate_middleware.keys import Signer
+from cfgate_middleware.keysource import choose_keys, load_signer
+from cfgate_middleware.signers import AdaptedSigner, as_signer
+from tests.conftest import KEY_PAIR_ID, KEYS, NOW
 
 KEY_FILE = KEYS / "p256-pkcs8.pem"
 PEM = KEY_FILE.read_text()
@@ -30,7 +31,9 @@ NO_KEY = (
     "expected a complete, unencrypted PKCS#8, PKCS#1 or SEC1 PEM"
 )
 NO_TYPE = "CloudFront takes RSA 2048 or ECDSA P-256 keys, given as PEM or as a cryptography private key"
-SHAPE = "expected a Signer, or an object with key_pair_id, hash_algorithm ('SHA256' or 'SHA1') and sign(message)"
+SHAPE = (
+    "expected a Signer, a KeyRing, or an object with key_pair_id, hash_algorithm ('SHA256' or 'SHA1') and sign(message)"
+)
 
 
 def choose(**given: Any) -> Any:
@@ -41,9 +44,10 @@ def choose(**given: Any) -> Any:
         "private_key": None,
         "priv_key_string": None,
         "hash_algorithm": "SHA256",
+        "keys": None,
     }
     assert given.keys() <= options.keys()
-    return choose_signer(**{**options, **given})
+    return choose_keys({**options, **given})(NOW)
 
 
 def refusal(**given: Any) -> ConfigError:
@@ -63,7 +67,8 @@ def remote(**changes: Any) -> SimpleNamespace:
 
 def unreadable(reason: str) -> str:
     """Return what is said of a path that leads to no readable file."""
-    return f"taken for a path that could not be read ({reason}); expected the path of a PEM file, PEM text, or env:NAME"
+    expected = "expected the path of a PEM file, PEM text, or a reference (env:, kms:, secretsmanager:, ssm:)"
+    return f"taken for a path that could not be read ({reason}); {expected}"
 
 
 # Sources
@@ -137,7 +142,14 @@ def test_a_source_that_holds_no_key_is_told_by_kind_and_length(option: str, sour
     assert str(refusal(key_pair_id=KEY_PAIR_ID, **{option: source})) == f"private_key is {message}"
 
 
-@pytest.mark.parametrize("name", ["", "A-B", "1A", "A B", "A=B", "A\n", "é", "/etc/keys/key.pem", BODY])
+@pytest.mark.parametrize("store", ["env", "kms", "secretsmanager", "ssm"])
+def test_a_reference_needs_a_name(store: str) -> None:
+    """A store without a name in it is no source."""
+    error = refusal(key_pair_id=KEY_PAIR_ID, private_key=f"{store}:")
+    assert str(error) == f"private_key starts with {store}: but nothing follows; expected {store}:NAME"
+
+
+@pytest.mark.parametrize("name", ["A-B", "1A", "A B", "A=B", "A\n", "é", "/etc/keys/key.pem", BODY])
 def test_env_needs_the_name_of_a_variable(name: str) -> None:
     """What follows env: is not shown either."""
     error = refusal(key_pair_id=KEY_PAIR_ID, private_key=f"env:{name}")
@@ -185,10 +197,10 @@ def test_a_key_in_the_place_of_its_id_is_not_shown() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({}, "key_pair_id and private_key missing: expected key_pair_id and private_key, or signer"),
-        ({"key_pair_id": "K1"}, "private_key missing: expected key_pair_id and private_key, or signer"),
-        ({"private_key": PEM}, "key_pair_id missing: expected key_pair_id and private_key, or signer"),
-        ({"priv_key_string": PEM}, "key_pair_id missing: expected key_pair_id and private_key, or signer"),
+        ({}, "key_pair_id and private_key missing: expected key_pair_id and private_key, or keys, or signer"),
+        ({"key_pair_id": "K1"}, "private_key missing: expected key_pair_id and private_key, or keys, or signer"),
+        ({"private_key": PEM}, "key_pair_id missing: expected key_pair_id and private_key, or keys, or signer"),
+        ({"priv_key_string": PEM}, "key_pair_id missing: expected key_pair_id and private_key, or keys, or signer"),
         (
             {"key_pair_id": "K1", "private_key": PEM, "priv_key_string": PEM},
             "private_key and priv_key_string are both given; keys are given in one way: leave one out",
@@ -199,7 +211,7 @@ def test_a_key_in_the_place_of_its_id_is_not_shown() -> None:
         ),
         (
             {"signer": remote(), "key_pair_id": "K1"},
-            "signer and key_pair_id are both given; a signer has its own id: leave key_pair_id out",
+            "signer and key_pair_id are both given; signer has its own: leave key_pair_id out",
         ),
     ],
 )
@@ -214,7 +226,7 @@ def test_keys_are_given_in_exactly_one_way(given: dict[str, Any], message: str) 
 @pytest.mark.parametrize("hash_algorithm", [None, "SHA256", "SHA1"])
 def test_an_object_of_a_signers_shape_signs(hash_algorithm: str | None) -> None:
     """A signer brings its own hash algorithm; naming the same one, or leaving the default, is no contradiction."""
-    for adapted in (choose(signer=remote(), hash_algorithm=hash_algorithm), check_signer(remote())):
+    for adapted in (choose(signer=remote(), hash_algorithm=hash_algorithm), as_signer(remote())):
         assert isinstance(adapted, AdaptedSigner)
         assert (adapted.key_pair_id, adapted.hash_algorithm) == ("KREMOTE", "SHA1")
         assert adapted.sign(b"message") == b"signature"
@@ -223,7 +235,7 @@ def test_an_object_of_a_signers_shape_signs(hash_algorithm: str | None) -> None:
 def test_what_a_signer_says_of_itself_is_read_once() -> None:
     """A remote signer that changes its id or algorithm later does not put them beside another key's signature."""
     signer = remote()
-    adapted = check_signer(signer)
+    adapted = as_signer(signer)
     signer.key_pair_id, signer.hash_algorithm = "K-2", None
     assert (adapted.key_pair_id, adapted.hash_algorithm) == ("KREMOTE", "SHA1")
     assert adapted.parameters == "&Key-Pair-Id=KREMOTE"
@@ -232,9 +244,9 @@ def test_what_a_signer_says_of_itself_is_read_once() -> None:
 def test_a_loaded_signer_is_taken_as_it_is(signer: Signer) -> None:
     """Every kind of our own signers has the shape, and keeps what it remembers when several gates share it."""
     assert choose(signer=signer) is signer
-    assert check_signer(signer) is signer
-    adapted = check_signer(remote())
-    assert check_signer(adapted) is adapted
+    assert as_signer(signer) is signer
+    adapted = as_signer(remote())
+    assert as_signer(adapted) is adapted
 
 
 @pytest.mark.parametrize(

@@ -339,7 +339,7 @@ def test_options_that_contradict_each_other_are_told(given: dict[str, Any], prob
 def test_key_options_and_options_not_given_are_left_out() -> None:
     """Only what was given is compiled, and keys are read elsewhere."""
     keys = [option.name for option in OPTIONS if option.check is None]
-    assert keys == ["key_pair_id", "private_key", "priv_key_string", "signer", "hash_algorithm"]
+    assert keys == ["key_pair_id", "private_key", "priv_key_string", "signer", "keys", "hash_algorithm"]
     assert check_options(dict.fromkeys(keys, "x")) == {}
 
 

@@ -207,7 +207,7 @@ def test_every_option_can_stand_in_an_ini_file(ini: Ini) -> None:
         "on_decision": "tests.test_pastedeploy:decisions.append",
     }
     missing = {option.name for option in OPTIONS if option.ini != "python"} - options.keys()
-    assert missing == {"priv_key_string"}  # another name for private_key
+    assert missing == {"priv_key_string", "keys"}  # other ways of giving the key
     answer = ask(ini.load_lines("app", None, options), "/private/docs/?v=2&w=3")
     assert (answer.code, answer.values("X-Robots-Tag")) == (302, ["noindex"])
     assert answer.location == "https://d1.cloudfront.example.com/docs/index.html?v=2"
@@ -422,7 +422,7 @@ def test_an_inline_comment_is_refused(ini: Ini, option: str, value: str) -> None
         (
             "zzz",
             "zzz: unknown option; known options: answer, authorize, code, cookie_domain, cookie_path, cookie_samesite, "
-            "domain, expires, forward_query, hash_algorithm, headers, index, key_pair_id, on_decision, prefix, "
+            "domain, expires, forward_query, hash_algorithm, headers, index, key_pair_id, keys, on_decision, prefix, "
             "priv_key_string, private_key, reuse_for",
         ),
         ("signer", "signer: this option takes a Python object and cannot stand in an ini file"),

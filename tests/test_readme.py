@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 import sys
 import time
@@ -19,7 +20,7 @@ import pytest
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
-from cfgate_middleware import CloudFrontGate
+from cfgate_middleware import CloudFrontGate, Signer
 from cfgate_middleware.options import OPTIONS
 from tests.support import fetch
 
@@ -70,8 +71,12 @@ def test_the_python_examples_run_from_top_to_bottom(django: None, files: Callabl
         "config": pyramid.config.Configurator(),
         "flask": flask,
         "get_wsgi_application": get_wsgi_application,
+        "datetime": datetime.datetime,
+        "new_signer": Signer("KNEW", KEY.read_text()),
+        "old_signer": Signer("KOLD", KEY.read_text()),
         "private_pem": KEY.read_text(),
         "time": time,
+        "timezone": datetime.timezone,
     }
     python = blocks("python")
     assert len(python) > 10

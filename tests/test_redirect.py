@@ -515,7 +515,7 @@ BAD_ARGUMENTS = pytest.mark.parametrize(
         ({"not_before": datetime(2027, 1, 1)}, "a naive datetime could mean any zone"),
         ({"not_before": END}, f"the grant starts at {END} but ends at {END}"),
         ({"ip_address": "::1"}, "CloudFront policies have no IPv6"),
-        ({"signer": None}, "signer is None; expected a Signer, or an object with key_pair_id"),
+        ({"signer": None}, "signer is None; expected a Signer, a KeyRing, or an object with key_pair_id"),
         ({"signer": Signer}, "signer is an object of type ABCMeta; expected a Signer"),
         ({"now": -1}, "now=-1: expected epoch seconds from 0 to 9223372036"),
         ({"now": NOW * 1000}, f"now={NOW * 1000}: expected epoch seconds from 0 to 9223372036"),

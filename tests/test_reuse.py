@@ -17,7 +17,7 @@ from wsgiref.types import WSGIEnvironment
 
 import pytest
 
-from cfgate_middleware import CloudFrontGate, Grant, Signer, keys
+from cfgate_middleware import CloudFrontGate, Grant, Signer, signers
 from cfgate_middleware.policy import CustomPolicy
 from cfgate_middleware.verifying import KeyGroup, verify_url
 from cfgate_middleware.wire import from_base64
@@ -237,7 +237,7 @@ def test_users_share_a_url(case: Case, answer: str) -> None:
 def test_signatures_are_shared_by_policy() -> None:
     """What is remembered is the exact policy: files of one scope share a signature, whatever else differs is signed."""
     counting = CountingSigner()
-    signer = keys.AdaptedSigner(counting)
+    signer = signers.AdaptedSigner(counting)
     for case in CASES.values():
         for path in ("/private/films/1.ts", "/private/films/2.ts", "/private/films/1.ts"):
             location(case.verdict, signer, NOW, path)
@@ -248,9 +248,9 @@ def test_signatures_are_shared_by_policy() -> None:
 
 def test_memory_is_bounded_and_what_is_in_demand_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many files are asked for, two generations are remembered, and a file in demand is signed once."""
-    monkeypatch.setattr(keys, "MEMO_ENTRIES", 64)
+    monkeypatch.setattr(signers, "MEMO_ENTRIES", 64)
     counting = CountingSigner()
-    signer = keys.AdaptedSigner(counting)
+    signer = signers.AdaptedSigner(counting)
     shared = reusing(True, signer)
     environ = environ_for("/private/popular")
     sizes = set()
@@ -266,7 +266,7 @@ def test_memory_is_bounded_and_what_is_in_demand_is_kept(monkeypatch: pytest.Mon
 def test_without_reuse_nothing_is_remembered() -> None:
     """Each request of a gate without ``reuse_for`` is signed anew, and no signature is kept."""
     counting = CountingSigner()
-    signer = keys.AdaptedSigner(counting)
+    signer = signers.AdaptedSigner(counting)
     for _ in range(3):
         fetch(gate(Judge(), signer=signer), "/private/a")
     assert list(counting.signed.values()) == [3]

@@ -23,7 +23,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cfgate_middleware.errors import SigningError
-from cfgate_middleware.keys import BaseSigner, Signer
+from cfgate_middleware.keys import Signer
+from cfgate_middleware.signers import BaseSigner
 from cfgate_middleware.signing import Signed, Terms, TooLong, Unsignable, sign
 from cfgate_middleware.verdicts import Grant
 from cfgate_middleware.wire import MAX_COOKIE, MAX_URL, from_base64, is_clean, is_encodable, spell_path
