@@ -27,7 +27,7 @@ Headers = list[tuple[str, str]]
 _new = tuple.__new__
 
 # Paths that are clean, ASCII and already spelled as they are signed: most of them, in one test.
-_PLAIN_PATH = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
+_is_plain = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*+)++").fullmatch
 
 _ALLOW = ("Allow", "GET, HEAD, OPTIONS")
 _GRANT_HEADERS = (
@@ -121,6 +121,7 @@ class Gate:
         self._key_at = keys
         self._authorizer = authorizer
         self._prefix = settings.prefix
+        self._prefix_length = len(settings.prefix)
         self._below = f"{settings.prefix}/"
         self._status = status_line(settings.code)
         self._headers = _merged(_GRANT_HEADERS, settings.headers)
@@ -149,7 +150,7 @@ class Gate:
             query_string: QUERY_STRING.
             accept: HTTP_ACCEPT.
         """
-        if _PLAIN_PATH.fullmatch(path_info):
+        if _is_plain(path_info):
             path = spelled = path_info
         else:
             spelled = wire.spell_path(path_info.encode("latin-1", "backslashreplace"))
@@ -164,8 +165,8 @@ class Gate:
                 fields = [_ALLOW, ("Cache-Control", "no-store")]
                 return Decision(spelled, method, 204, "options", status_line(204), fields)
             return _refusal(method, spelled, 405, "method", _ALLOW)
-        resource = path[len(self._prefix) :]
-        resource_spelled = resource if spelled is path else spelled[len(self._prefix) :]
+        resource = path[self._prefix_length :]
+        resource_spelled = resource if spelled is path else spelled[self._prefix_length :]
         if not resource or resource[-1] == "/":
             if self._index is None:
                 return _refusal(method, spelled, 404, "no object")
@@ -190,11 +191,23 @@ class Gate:
             AuthorizerError: if the verdict is none, or a grant that cannot be signed for this request.
             SigningError: if the signer fails.
         """
-        if verdict is True:  # as judge() says too, but most of the time
-            return self._grant(facts, PLAIN, now)
-        judged = judge(verdict, self._authorizer)
-        if isinstance(judged, Grant):
-            return self._grant(facts, judged, now)
+        grant = PLAIN
+        if verdict is not True:
+            judged = judge(verdict, self._authorizer)
+            if not isinstance(judged, Grant):
+                return self._without_grant(facts, judged)
+            grant = judged
+        _, _, path, spelled, query, _ = facts
+        try:
+            signed = sign(self._key_at(now), grant, self._terms, path, spelled, query, now)
+            answer = self._answer if grant.answer is None else ANSWERS[grant.answer]
+            return answer(self, facts, grant, signed)
+        except Unsignable as error:
+            if isinstance(error, TooLong) and grant.path is None:
+                return _refusal(facts.method, facts.request, 414, "too long")
+            raise AuthorizerError(f"authorizer {self._authorizer}: {error}; nothing was sent") from error
+
+    def _without_grant(self, facts: Facts, judged: int | Literal[Pass.PASS] | WSGIApplication) -> Decision:
         if isinstance(judged, int):
             return self._refuse(facts, judged)
         reason = "passed" if judged is PASS else "answered"
@@ -208,17 +221,6 @@ class Gate:
         """Return what clears the signed cookies that were set for these spelled paths below the base URL."""
         set_for = [self.cookie_path] if self.cookie_path else [self._base_path + path for path in paths]
         return tuple(self._cookie(f"CloudFront-{name}", None, path) for path in set_for for name in wire.RESERVED)
-
-    def _grant(self, facts: Facts, grant: Grant, now: float) -> Decision:
-        method, request, path, spelled, query, _ = facts
-        try:
-            signed = sign(self._key_at(now), grant, self._terms, path, spelled, query, now)
-            answer = self._answer if grant.answer is None else ANSWERS[grant.answer]
-            return answer(self, facts, grant, signed)
-        except Unsignable as error:
-            if isinstance(error, TooLong) and grant.path is None:
-                return _refusal(method, request, 414, "too long")
-            raise AuthorizerError(f"authorizer {self._authorizer}: {error}; nothing was sent") from error
 
     def _redirect(self, facts: Facts, grant: Grant, signed: Signed, cookies: tuple[Cookie, ...] = ()) -> Decision:
         """Redirect to the signed URL or, with cookies that carry the signature, to the clean one."""

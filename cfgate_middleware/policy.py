@@ -26,11 +26,11 @@ _RESOURCE = re.compile(r"[!$-;=?-\[\]-~]+")
 _IPV4_CIDR = re.compile(r"[0-9.]+(?:/(?:[0-9]|[1-3][0-9]))?")
 
 
-def canned_policy(resource: str, end: int) -> bytes:
-    """Write the canned policy CloudFront rebuilds from the URL; ``resource`` must already be checked."""
+def canned_policy(resource: str, end: int | str) -> bytes:
+    """Write the canned policy CloudFront rebuilds from the URL; its parts must already be checked."""
     return (
         f'{{"Statement":[{{"Resource":"{resource}","Condition":{{"DateLessThan":{{"AWS:EpochTime":{end}}}}}}}]}}'
-    ).encode("ascii")
+    ).encode()
 
 
 @dataclass(frozen=True, slots=True)

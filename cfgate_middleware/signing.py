@@ -12,7 +12,7 @@ from typing import NamedTuple
 from cfgate_middleware.errors import CFGateError
 from cfgate_middleware.policy import CustomPolicy, canned_policy
 from cfgate_middleware.signers import IMPLIED_HASH_ALGORITHM, BaseSigner
-from cfgate_middleware.verdicts import Grant
+from cfgate_middleware.verdicts import PLAIN, Grant
 from cfgate_middleware.wire import MAX_COOKIE, MAX_URL, spell_path, spell_query, to_base64
 
 
@@ -102,27 +102,31 @@ def sign(
         Unsignable: if the grant does not fit the object.
         SigningError: if the signer fails.
     """
-    base_url, expires, reuse_for = terms
-    if grant.path is not None:
-        path, spelled = grant.path, spell_path(grant.path)
-    if grant.parameters:
-        chosen = {name for name, _ in grant.parameters}
-        query = (*(pair for pair in query if pair[0] not in chosen), *grant.parameters)
-    url = f"{base_url}{spelled}?{spell_query(query)}" if query else base_url + spelled
-    seconds = grant.expires or expires
+    base_url, seconds, reuse_for = terms
+    url = base_url + spelled
+    if query or grant is not PLAIN:
+        if grant.path is not None:
+            path = grant.path
+            url = base_url + spell_path(path)
+        if grant.parameters:
+            chosen = {name for name, _ in grant.parameters}
+            query = (*(pair for pair in query if pair[0] not in chosen), *grant.parameters)
+        if query:
+            url = f"{url}?{spell_query(query)}"
+        seconds = grant.expires or seconds
     end = ceil(now + seconds)
-    reuse = reuse_for > 0
-    if reuse:
+    if reuse_for:
         window = reuse_for if reuse_for < seconds else seconds
         end = -(-end // window) * window
     if grant.is_canned:
-        signature = signer.signature(canned_policy(url, end), reuse)
-        return tuple.__new__(Signed, (url, url, "Expires", str(end), signature, signer, end))  # at half the cost
+        until = str(end)
+        signature = signer.signature(canned_policy(url, until), reuse_for > 0)
+        return tuple.__new__(Signed, (url, url, "Expires", until, signature, signer, end))  # at half the cost
     if grant.not_before is not None and grant.not_before >= end:
         raise Unsignable(f"the grant starts at {grant.not_before} but ends at {end} (epoch seconds)")
     resource = _resource(base_url, path, grant.scope) or url
     policy = CustomPolicy(resource=resource, end=end, start=grant.not_before, ip_address=grant.ip_address).to_bytes()
-    return Signed(url, resource, "Policy", to_base64(policy), signer.signature(policy, reuse), signer, end)
+    return Signed(url, resource, "Policy", to_base64(policy), signer.signature(policy, reuse_for > 0), signer, end)
 
 
 def _resource(base_url: str, path: str, scope: str) -> str | None:
