@@ -176,7 +176,7 @@ def load_keys(keys: object, hash_algorithm: str | None = None) -> Keys:
 
 
 _LINE = "lines 'KEY_PAIR_ID SOURCE [ISO-8601 moment]'"
-_LINE_PARTS = re.compile(r"(\S+)\s+(.*?\S)(?:\s+(\d{4}-\d\d-\d\d\S*))?")
+_LINE_PARTS = r"(\S+)\s+(.*?\S)(?:\s+(\d{4}-\d\d-\d\d\S*))?"
 
 
 def _load_ring(entries: Iterable[object], hash_algorithm: str | None, folder: Path | None = None) -> KeyRing:
@@ -200,7 +200,7 @@ def _load_ring(entries: Iterable[object], hash_algorithm: str | None, folder: Pa
 def _parts(entry: object) -> tuple[object, object, object]:
     """Split an entry of a ring; what it holds is not shown, for a key may stand in the wrong place."""
     if isinstance(entry, str):
-        match = _LINE_PARTS.fullmatch(entry.strip())
+        match = re.fullmatch(_LINE_PARTS, entry.strip())
         entry = match.groups() if match else ()
     if not isinstance(entry, tuple) or len(entry) not in (2, 3):
         raise ConfigError(f"expected {_LINE}, such as 'K2JCJMDEHXQW5F /etc/keys/new.pem 2026-12-01T00:00:00Z'")

@@ -40,8 +40,8 @@ _HOP_BY_HOP = frozenset(
 # Also those that speak to one kind of cache only: RFC 9213 section 3, and Surrogate-Control before it.
 _CACHE_FIELDS = ("cache-control", "surrogate-control")
 # The last label has a letter in it, so that no IPv4 address is taken for a domain.
-_COOKIE_DOMAIN = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+(?=[a-z0-9-]*[a-z])[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
-_PREFIX = re.compile(r"/|(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~-]+)+/?")
+_COOKIE_DOMAIN = r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+(?=[a-z0-9-]*[a-z])[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
+_PREFIX = r"/|(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~-]+)+/?"
 _REDIRECT_CODES = (301, 302, 303, 307, 308)
 ANSWERS = ("redirect", "cookies", "json")
 SameSite = Literal["Lax", "Strict", "None"]
@@ -59,7 +59,7 @@ class Option(NamedTuple):
     ini: str = "text"  # how an ini value is read: text, key, int, names, fields, object; "python": not from ini
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """Checked options, compiled for use."""
 
@@ -119,7 +119,7 @@ def _contradictions(compiled: Mapping[str, Any]) -> Iterable[str]:
 
 def check_prefix(value: object) -> str:
     """Return the prefix without its trailing slash."""
-    if not isinstance(value, str) or not _PREFIX.fullmatch(value):
+    if not isinstance(value, str) or not re.fullmatch(_PREFIX, value):
         raise ValueError("expected whole path segments of A-Z a-z 0-9 . _ ~ - after a slash, such as '/private'")
     return value.rstrip("/")
 
@@ -158,7 +158,7 @@ def check_cookie_domain(value: object) -> str | None:
     if value is None:
         return None
     domain = value.lower().removeprefix(".") if isinstance(value, str) else ""
-    if not _COOKIE_DOMAIN.fullmatch(domain):
+    if not re.fullmatch(_COOKIE_DOMAIN, domain):
         raise ValueError("expected a domain of at least two labels, such as 'example.com'")
     if domain in ("cloudfront.net", "cloudfront.cn"):
         raise ValueError("browsers keep no cookie for all of CloudFront; give the distribution a name of your own")

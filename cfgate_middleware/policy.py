@@ -20,10 +20,10 @@ from cfgate_middleware.errors import ConfigError, shown
 MAX_EPOCH = 9223372036
 
 # What can stand in a JSON string and in a request target as it is; '"' and '\' would rewrite the policy.
-_RESOURCE = re.compile(r"[!$-;=?-\[\]-~]+")
+_RESOURCE = r"[!$-;=?-\[\]-~]+"
 
 # A prefix length only: the ipaddress module would also take netmasks, and 0.0.0.0 as the mask of everybody.
-_IPV4_CIDR = re.compile(r"[0-9.]+(?:/(?:[0-9]|[1-3][0-9]))?")
+_IPV4_CIDR = r"[0-9.]+(?:/(?:[0-9]|[1-3][0-9]))?"
 
 
 def canned_policy(resource: str, end: int | str) -> bytes:
@@ -148,7 +148,7 @@ def ipv4_network(value: object) -> str:
         ConfigError: for anything else, IPv6 included: CloudFront policies have none (CUSTOM, ``IpAddress``).
     """
     try:
-        if isinstance(value, str) and _IPV4_CIDR.fullmatch(value):
+        if isinstance(value, str) and re.fullmatch(_IPV4_CIDR, value):
             return str(ipaddress.IPv4Network(value, strict=False))
     except ValueError:
         pass
@@ -159,7 +159,7 @@ def ipv4_network(value: object) -> str:
 
 
 def _check_resource(resource: object) -> None:
-    if not isinstance(resource, str) or not _RESOURCE.fullmatch(resource):
+    if not isinstance(resource, str) or not re.fullmatch(_RESOURCE, resource):
         raise ConfigError(
             f"resource {shown(resource)}: expected a URL in printable ASCII without space, '\"', '\\', '<', '>' or "
             "'#'; percent-encode everything else first"

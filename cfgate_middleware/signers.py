@@ -22,7 +22,7 @@ IMPLIED_HASH_ALGORITHM = "SHA1"  # what CloudFront assumes where no marker stand
 
 PROBE = b"cfgate_middleware probe"  # what a key signs to prove itself
 
-_KEY_PAIR_ID = re.compile(r"[A-Za-z0-9]+")
+_KEY_PAIR_ID = r"[A-Za-z0-9]+"
 
 # The memo of one signer holds between one and two times as many signatures: at some 700 bytes each (RSA, a path of
 # usual length) about 10 MB at the most, and far more than the files in demand within one window.
@@ -205,7 +205,7 @@ def check_key_pair_id(key_pair_id: object) -> str:
     Raises:
         ConfigError: never showing the value, in case a key or a secret was put in its place.
     """
-    if not isinstance(key_pair_id, str) or not _KEY_PAIR_ID.fullmatch(key_pair_id):
+    if not isinstance(key_pair_id, str) or not re.fullmatch(_KEY_PAIR_ID, key_pair_id):
         raise ConfigError(
             f"key_pair_id is {kind_of(key_pair_id)}; expected the letters and digits CloudFront shows beside the "
             "public key, such as K2JCJMDEHXQW5F"

@@ -31,7 +31,7 @@ from cfgate_middleware.wire import MAX_URL, content_disposition, is_encodable, s
 # S3 puts the value of this parameter into Content-Disposition:
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
 _DISPOSITION = "response-content-disposition"
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROLS = r"[\x00-\x1f\x7f-\x9f\u2028\u2029]"
 
 
 class Pass(Enum):
@@ -160,7 +160,7 @@ def _check_scope(value: object) -> str:
 
 
 def _check_filename(value: object) -> str:
-    if not isinstance(value, str) or not value or not is_encodable(value) or _CONTROLS.search(value):
+    if not isinstance(value, str) or not value or not is_encodable(value) or re.search(_CONTROLS, value):
         raise ValueError("expected a file name as str, in any script, without control characters")
     return value
 

@@ -38,21 +38,21 @@ _CLOUDFRONT_BASE64 = re.compile(r"[A-Za-z0-9~-]+_{0,2}")
 SPELLING = (
     "spelled as it is signed: unreserved characters and '/', all else %XX in upper case, no dot or empty segments"
 )
-_SPELLED_PATH = re.compile(r"(?:/(?:[A-Za-z0-9._~-]|%[0-9A-F]{2})+)*/?")
+_SPELLED_PATH = r"(?:/(?:[A-Za-z0-9._~-]|%[0-9A-F]{2})+)*/?"
 _UNCLEAN = re.compile(r"[\x00-\x1f\x7f-\x9f\\]|/\.{0,2}/|/\.{1,2}\Z|\A(?!/)")
 # RFC 9110 section 12.4.2.
-_WEIGHT = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?")
+_WEIGHT = r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?"
 
-_SCHEME_AND_HOST = re.compile(r"\A[A-Za-z][A-Za-z0-9+.-]*://[^/\\]*")
+_SCHEME_AND_HOST = r"\A[A-Za-z][A-Za-z0-9+.-]*://[^/\\]*"
 # A name that ends in a number is an IPv4 address to browsers: https://url.spec.whatwg.org/#ends-in-a-number-checker
-_HOST_NAME = re.compile(
+_HOST_NAME = (
     r"(?!(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)\Z)"
     r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 )
 
 # RFC 9110 section 5 (tokens; latin-1 values), less what WSGI forbids: odd names and every control, tabs included.
-_FIELD_NAME = re.compile(r"[A-Za-z](?:[A-Za-z0-9_-]*[A-Za-z0-9])?")
-_FIELD_VALUE = re.compile(r"[\x21-\x7e\xa0-\xff](?:[\x20-\x7e\xa0-\xff]*[\x21-\x7e\xa0-\xff])?|")
+_FIELD_NAME = r"[A-Za-z](?:[A-Za-z0-9_-]*[A-Za-z0-9])?"
+_FIELD_VALUE = r"[\x21-\x7e\xa0-\xff](?:[\x20-\x7e\xa0-\xff]*[\x21-\x7e\xa0-\xff])?|"
 
 
 def is_reserved(name: str) -> bool:
@@ -134,7 +134,7 @@ def prefers_json(accept: str) -> bool:
     for element in accept.lower().split(","):
         media_type, *parameters = (part.strip() for part in element.split(";"))
         weight = next((part[2:] for part in parameters if part[:2] == "q="), "1")
-        if media_type in weights and _WEIGHT.fullmatch(weight):
+        if media_type in weights and re.fullmatch(_WEIGHT, weight):
             weights[media_type] = max(weights[media_type], float(weight))
     return 0 < weights["application/json"] >= weights["text/html"]
 
@@ -165,7 +165,7 @@ def folds_into(path: str, prefix: str) -> bool:
     return any(
         f"{folded}/".startswith(f"{prefix}/")
         for text in {path, path.replace("\\", "/")}
-        for reading in (_SCHEME_AND_HOST.sub("", text),)
+        for reading in (re.sub(_SCHEME_AND_HOST, "", text),)
         for folded in (_fold(reading), _fold(_fold(reading, keep_empty=True)))
     )
 
@@ -249,7 +249,7 @@ def _is_host(host: str) -> bool:
     try:
         return str(ipaddress.ip_address(host)) == host and "%" not in host
     except ValueError:
-        return _HOST_NAME.fullmatch(host) is not None
+        return re.fullmatch(_HOST_NAME, host) is not None
 
 
 def is_loopback(base_url: str) -> bool:
@@ -263,7 +263,7 @@ def is_loopback(base_url: str) -> bool:
 
 def is_spelled_path(path: str) -> bool:
     """Say whether ``path`` (or no path at all) is clean and spelled exactly as :func:`spell_path` spells it."""
-    if not _SPELLED_PATH.fullmatch(path):
+    if not re.fullmatch(_SPELLED_PATH, path):
         return False
     try:
         decoded = unquote(path, errors="strict")
@@ -277,8 +277,8 @@ def header_problem(name: object, value: object) -> str | None:
 
     Source: RFC 9110 section 5, and the rules of WSGI for applications (PEP 3333, ``wsgiref.validate``).
     """
-    if not isinstance(name, str) or not _FIELD_NAME.fullmatch(name) or name.lower() == "status":
+    if not isinstance(name, str) or not re.fullmatch(_FIELD_NAME, name) or name.lower() == "status":
         return "a header name must be a token such as X-Frame-Options"
-    if not isinstance(value, str) or not _FIELD_VALUE.fullmatch(value):
+    if not isinstance(value, str) or not re.fullmatch(_FIELD_VALUE, value):
         return f"the value of header {name} must be one line of latin-1 text without surrounding space"
     return None

@@ -6,6 +6,7 @@ Run it from the root of a clone on a quiet machine: ``pip install -e '.[bench]'`
 
 from __future__ import annotations
 
+import compileall
 import datetime
 import resource
 import subprocess
@@ -21,6 +22,7 @@ import pyperf
 import webob
 from botocore.signers import CloudFrontSigner
 
+import cfgate_middleware
 from cfgate_middleware import CloudFrontGate, Signer
 from cfgate_middleware.policy import canned_policy
 
@@ -131,7 +133,8 @@ def import_time(statement: str) -> float:
 
 
 def import_ratio() -> float:
-    """Return how long importing the package takes against importing the parts it is made of."""
+    """Return how long importing the package takes against importing the parts it is made of, all compiled."""
+    compileall.compile_dir(Path(cfgate_middleware.__file__).parent, quiet=1)
     return import_time("import cfgate_middleware") / import_time(PARTS)
 
 
@@ -176,7 +179,7 @@ def main() -> None:
     print("\n  ratio  target     what")
     for what, ratio, relation, target in rows:
         reached = ratio <= target if relation == "<=" else ratio >= target
-        print(f"{ratio:7.2f}  {relation} {target:<6g}  {what}{'' if reached else '   MISSED'}")
+        print(f"{ratio:7.3f}  {relation} {target:<6g}  {what}{'' if reached else '   MISSED'}")
 
 
 if __name__ == "__main__":
