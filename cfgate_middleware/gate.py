@@ -174,7 +174,7 @@ class Gate:
             resource += index
             resource_spelled += wire.spell_path(index)
         query: tuple[tuple[str, str], ...] = ()
-        if self._forward_query and query_string:
+        if query_string and self._forward_query:
             try:
                 query = wire.kept_parameters(query_string, self._forward_query)
             except ValueError:
