@@ -13,12 +13,11 @@ import os
 import textwrap
 import threading
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from cfgate_middleware.errors import CFGateError, ConfigError, SigningError
 from cfgate_middleware.keys import PublicKey
@@ -67,7 +66,8 @@ class KmsSigner(BaseSigner):
         self._clients: dict[int, Any] = {}
         if hash_algorithm not in (None, DEFAULT_HASH_ALGORITHM):
             raise ConfigError(f"{self._source} signs with SHA256 only; leave hash_algorithm out")
-        answer = _call(self._source, "GetPublicKey", partial(self._client().get_public_key, KeyId=key), ConfigError)
+        client = self._client(ConfigError)
+        answer = _call(self._source, "GetPublicKey", lambda: dict(client.get_public_key(KeyId=key)), ConfigError)
         key_spec = answer.get("KeySpec") or answer.get("CustomerMasterKeySpec")  # the older name of the same
         usage = answer.get("KeyUsage")
         if key_spec not in _KEY_SPECS or usage != "SIGN_VERIFY":
@@ -75,7 +75,7 @@ class KmsSigner(BaseSigner):
                 f"{self._source} has key spec {key_spec} and usage {usage}; expected "
                 f"{' or '.join(_KEY_SPECS)} and SIGN_VERIFY"
             )
-        lines = textwrap.wrap(base64.b64encode(answer["PublicKey"]).decode("ascii"), 64)
+        lines = textwrap.wrap(base64.b64encode(answer.get("PublicKey", b"")).decode("ascii"), 64)
         self._public_key_pem = "\n".join(["-----BEGIN PUBLIC KEY-----", *lines, "-----END PUBLIC KEY-----", ""])
         self._algorithm, deterministic = _KEY_SPECS[key_spec]
         super().__init__(check_key_pair_id(key_pair_id), DEFAULT_HASH_ALGORITHM, deterministic)
@@ -85,50 +85,56 @@ class KmsSigner(BaseSigner):
             raise ConfigError(str(error)) from error
         if not PublicKey(self._public_key_pem).verifies(proof, PROBE, DEFAULT_HASH_ALGORITHM):
             raise ConfigError(f"{self._source}: its signatures do not verify with its public key")
+        self._clients = {}  # no connection is kept, so none is shared with the processes that a server forks
 
     def sign(self, message: bytes) -> bytes:
         if len(message) > _MAX_MESSAGE:
             raise SigningError(
                 f"{self._source}: the policy is {len(message)} bytes long; KMS signs at most {_MAX_MESSAGE}"
             )
-        call = partial(
-            self._client().sign,
-            KeyId=self._key,
-            Message=message,
-            MessageType="RAW",
-            SigningAlgorithm=self._algorithm,
-        )
-        signature: bytes = _call(self._source, "Sign", call, SigningError)["Signature"]
+        client = self._client()
+
+        def call() -> Any:
+            return client.sign(KeyId=self._key, Message=message, MessageType="RAW", SigningAlgorithm=self._algorithm)[
+                "Signature"
+            ]
+
+        signature: bytes = _call(self._source, "Sign", call, SigningError)
         return signature
 
     def public_key_pem(self) -> str:
         """Return the public half as the SPKI PEM that is uploaded to CloudFront."""
         return self._public_key_pem
 
-    def _client(self) -> Any:
+    def _client(self, failure: type[CFGateError] = SigningError) -> Any:
         process = os.getpid()
-        if process not in self._clients:
-            self._clients = {process: _make_client("kms", self._source, self._key)}
-        return self._clients[process]
+        client = self._clients.get(process)
+        if client is None:
+            client = _make_client("kms", self._source, self._key, failure)
+            self._clients = {process: client}
+        return client
 
 
 def read_secret(name: str) -> str:
     """Return the PEM in a secret of Secrets Manager, as text, as bytes, or in one field of a JSON object."""
     source = f"secretsmanager:{name}"
-    client = _make_client("secretsmanager", source, name)
-    answer = _call(source, "GetSecretValue", partial(client.get_secret_value, SecretId=name), ConfigError)
+    client = _make_client("secretsmanager", source, name, ConfigError)
+    answer = _call(source, "GetSecretValue", lambda: dict(client.get_secret_value(SecretId=name)), ConfigError)
     return _pem(source, answer.get("SecretString") or answer.get("SecretBinary"))
 
 
 def read_parameter(name: str) -> str:
     """Return the PEM in a parameter of Parameter Store, decrypted if it is a SecureString."""
     source = f"ssm:{name}"
-    client = _make_client("ssm", source, name)
-    answer = _call(source, "GetParameter", partial(client.get_parameter, Name=name, WithDecryption=True), ConfigError)
-    return _pem(source, answer["Parameter"]["Value"])
+    client = _make_client("ssm", source, name, ConfigError)
+
+    def call() -> Any:
+        return client.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"]
+
+    return _pem(source, _call(source, "GetParameter", call, ConfigError))
 
 
-def _make_client(service: str, source: str, name: str) -> Any:
+def _make_client(service: str, source: str, name: str, failure: type[CFGateError]) -> Any:
     """Return a client for the region in the name, if it is an ARN, or for the one boto3 is set up for."""
     parts = name.split(":")
     region = parts[3] if parts[0] == "arn" and len(parts) > 5 else None
@@ -137,7 +143,7 @@ def _make_client(service: str, source: str, name: str) -> Any:
         # A session of its own: boto3's default one is shared, and making clients with it is not thread-safe.
         return boto3.session.Session(region_name=region).client(service, config=_CONFIG)
 
-    return _call(source, "client", make, ConfigError)
+    return _call(source, "client", make, failure)
 
 
 def _call(source: str, operation: str, call: Callable[[], Any], failure: type[CFGateError]) -> Any:
@@ -148,20 +154,20 @@ def _call(source: str, operation: str, call: Callable[[], Any], failure: type[CF
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "an unknown code")
         raise failure(f"{source}: {operation} failed with {code}") from error
-    except (BotoCoreError, ValueError) as error:
+    except Exception as error:  # a malformed answer included: what is asked for may be missing in it
         raise failure(f"{source}: {operation} failed with {type(error).__name__}") from error
     finally:
         _ours.running = False
 
 
-def _pem(source: str, value: str | bytes | None) -> str:
-    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value or ""
+def _pem(source: str, value: object) -> str:
+    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value if isinstance(value, str) else ""
     fields: list[object] = [text]
     if text.lstrip()[:1] in ("{", "["):
         try:
             members = json.loads(text)
-        except ValueError as error:
-            raise ConfigError(f"{source} begins like JSON but is none") from error
+        except ValueError:
+            raise ConfigError(f"{source} begins like JSON but is none") from None  # the cause holds all of it
         fields = list(members.values()) if isinstance(members, dict) else []
     found = [field for field in fields if isinstance(field, str) and "-----BEGIN" in field]
     if len(found) != 1:

@@ -84,7 +84,7 @@ def load_signer(key_pair_id: Any, source: object, hash_algorithm: str | None = N
     with problems:
         material = _read(source)
     problems.raise_any()
-    if callable(material):
+    if isinstance(material, partial):
         return cast("BaseSigner", material(key_pair_id, hash_algorithm))
     signer = Signer(key_pair_id, material, hash_algorithm)
     if not signer.deterministic:
@@ -278,10 +278,11 @@ class WatchedRing:
             elif found != self._complained_of:
                 logger.info("ring file %s: is again the one in use, %r", self._path, self._ring)
             self._complained_of = self._state
-        except (OSError, ConfigError) as error:
+        except Exception as error:  # whatever it is, no viewer's request fails for it
             if state != self._complained_of:
                 self._complained_of = state
-                reason = error.strerror if isinstance(error, OSError) else error
+                told = str(error) if isinstance(error, ConfigError) else getattr(error, "strerror", None)
+                reason = told or type(error).__name__
                 logger.error("ring file %s: %s; the keys of before stay in use", self._path, reason)
 
     def _file_state(self) -> tuple[int, ...]:
@@ -296,13 +297,13 @@ class WatchedRing:
         """
         while True:
             try:
-                lines = self._path.read_text("utf-8").splitlines()
+                lines = self._path.read_text("utf-8-sig").splitlines()
                 ring = _load_ring(lines, self._hash_algorithm, self._path.parent)
                 ring.current(now)
             except SigningError as error:
                 raise ConfigError(f"keys: {error}") from error
-            except UnicodeDecodeError as error:
-                raise ConfigError("keys: the ring file is no UTF-8 text") from error
+            except UnicodeDecodeError:
+                raise ConfigError("keys: the ring file is no UTF-8 text") from None  # the cause holds all of it
             before, state = state, self._file_state()
             if before == state:
                 return ring, state

@@ -115,6 +115,11 @@ def _contradictions(compiled: Mapping[str, Any]) -> Iterable[str]:
                 f"cookie_domain={shown(domain)}: browsers would not send the cookies to {host}; expected a domain that "
                 "covers it"
             )
+    path = compiled.get("cookie_path")
+    if path is not None and base_url is not None:
+        base_path = f"{urlsplit(base_url).path}/"
+        if not (base_path.startswith(f"{path.rstrip('/')}/") or path.startswith(base_path)):
+            yield f"cookie_path={shown(path)}: nothing below the domain's base path {base_path} would get the cookies"
 
 
 def check_prefix(value: object) -> str:
@@ -171,6 +176,8 @@ def check_cookie_path(value: object) -> str | None:
         return None
     if not isinstance(value, str) or value[:1] != "/" or not wire.is_spelled_path(value):
         raise ValueError(f"expected a path on the distribution with a leading slash, {wire.SPELLING}")
+    if len(value) > wire.MAX_COOKIE_ATTRIBUTE:
+        raise ValueError(f"expected at most {wire.MAX_COOKIE_ATTRIBUTE} characters; browsers ignore a longer path")
     return value
 
 

@@ -19,7 +19,7 @@ logger = logging.getLogger("cfgate_middleware")
 _ROLE = "authorize."
 
 
-def filter_factory(global_conf: Mapping[str, str], **local_conf: str) -> Callable[[WSGIApplication], CloudFrontGate]:
+def filter_factory(global_conf: Mapping[str, str], /, **local_conf: str) -> Callable[[WSGIApplication], CloudFrontGate]:
     """``paste.filter_factory``: wrap the application that PasteDeploy hands over.
 
     https://docs.pylonsproject.org/projects/pastedeploy/en/latest/#paste-filter-factory
@@ -28,7 +28,7 @@ def filter_factory(global_conf: Mapping[str, str], **local_conf: str) -> Callabl
     return lambda app: CloudFrontGate(app, **arguments)
 
 
-def app_factory(global_conf: Mapping[str, str], **local_conf: str) -> CloudFrontGate:
+def app_factory(global_conf: Mapping[str, str], /, **local_conf: str) -> CloudFrontGate:
     """``paste.app_factory``: a gate standing alone, as an authorization server in front of CloudFront."""
     return CloudFrontGate(None, **_arguments(global_conf, local_conf))
 
@@ -170,7 +170,11 @@ def _authorizer(conf: Mapping[str, str]) -> Any:
         raise ConfigError("authorize is missing: expected authorize = package.module:callable")
     where = conf["authorize"].strip()
     authorizer = _read_object("authorize", where)
-    roles = {name.removeprefix(_ROLE): value.strip() for name, value in conf.items() if name.startswith(_ROLE)}
+    roles = {
+        name.removeprefix(_ROLE): _read_text(name, value.strip())
+        for name, value in conf.items()
+        if name.startswith(_ROLE)
+    }
     if not roles:
         return authorizer
     if not callable(authorizer):

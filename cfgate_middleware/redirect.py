@@ -163,7 +163,8 @@ def _signed(
 ) -> Written:
     base_url, path, spelled, query = _object("url", url)
     moment = time.time() if now is None else now
-    if not 0 <= moment <= MAX_EPOCH:  # milliseconds would make a URL for thousands of years
+    # Milliseconds would make a URL for thousands of years.
+    if not isinstance(moment, int | float) or not 0 <= moment <= MAX_EPOCH:
         raise ConfigError(f"now={shown(now)}: expected epoch seconds from 0 to {MAX_EPOCH}")
     try:
         return write(sign(as_keys(signer)(moment), grant, Terms(base_url, 60), path, spelled, query, moment))

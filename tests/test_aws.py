@@ -811,3 +811,16 @@ def test_no_grant_is_signed_twice_for_one_answer(kms_keys: dict[str, KmsKey]) ->
         with calls(signer) as sent:
             fetch(gate(Judge(verdict), signer=signer), "/private/a/b")
         assert len(sent) == expected
+
+
+# Answers that are none
+
+
+@pytest.mark.parametrize("answer", [{}, {"Parameter": {}}, {"Parameter": {"Value": 5}}])
+def test_a_malformed_answer_is_a_wrong_source(monkeypatch: pytest.MonkeyPatch, answer: dict[str, Any]) -> None:
+    """An answer without a key in it is told by source, as one that says no is."""
+    with (
+        kms_that_says(monkeypatch, Told({"AmazonSSM.GetParameter": (200, answer)})),
+        pytest.raises(ConfigError, match=r"^ssm:x(: GetParameter failed with| holds 0 PEM keys)"),
+    ):
+        load_signer("K1", "ssm:x")

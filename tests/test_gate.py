@@ -808,7 +808,7 @@ def test_a_cookie_that_the_viewer_made_too_long_is_refused() -> None:
         ({}, ("/films/42/", "/a%20b.pdf"), ("/films/42/", "/a%20b.pdf")),
         ({"domain": f"{BASE_URL}/base"}, ("/", "/a"), ("/base/", "/base/a")),
         ({"cookie_path": "/films/"}, (), ("/films/",)),
-        ({"cookie_path": "/films/", "domain": f"{BASE_URL}/base"}, ("/a", "/b"), ("/films/",)),
+        ({"cookie_path": "/base/films/", "domain": f"{BASE_URL}/base"}, ("/a", "/b"), ("/base/films/",)),
         ({}, (), ()),
     ],
 )

@@ -415,3 +415,27 @@ def test_every_code_has_a_status_line(code: int, line: str) -> None:
 def test_what_would_give_its_result_later_is_deferred(value: object, deferred: bool) -> None:
     """Coroutine and generator functions, tasks, and partials of them have no result when they are called."""
     assert is_deferred(value) is deferred
+
+
+@pytest.mark.parametrize(
+    ("cookie_path", "works"),
+    [("/", True), ("/base", True), ("/base/films/", True), ("/films", False), ("/bas", False), ("/basement/", False)],
+)
+def test_a_cookie_path_must_meet_the_base_path(cookie_path: str, works: bool) -> None:
+    """Cookies of a path beside the distribution's base path would go along with no request."""
+    given = {"domain": "https://cdn.example.com/base", "cookie_path": cookie_path}
+    if works:
+        assert check_options(given)["cookie_path"] == cookie_path
+        return
+    with pytest.raises(ConfigError) as caught:
+        check_options(given)
+    assert str(caught.value) == (
+        f"cookie_path={cookie_path!r}: nothing below the domain's base path /base/ would get the cookies"
+    )
+
+
+def test_a_cookie_path_may_be_as_long_as_browsers_keep() -> None:
+    """A longer one would be ignored, and the cookie kept for another path."""
+    assert check_options({"cookie_path": f"/{'a' * 1023}"})
+    with pytest.raises(ConfigError, match="expected at most 1024 characters; browsers ignore a longer path"):
+        check_options({"cookie_path": f"/{'a' * 1024}"})

@@ -399,6 +399,7 @@ def test_wrong_role_lines_are_named(ini: Ini, maker: str, role: str, problem: st
         ("index", "index.html ; as ever"),
         ("authorize", "tests.test_pastedeploy:members ; all"),
         ("prefix", "; /private"),
+        ("authorize.user", "no ; only for staff"),
     ],
 )
 def test_an_inline_comment_is_refused(ini: Ini, option: str, value: str) -> None:

@@ -518,6 +518,7 @@ BAD_ARGUMENTS = pytest.mark.parametrize(
         ({"signer": None}, "signer is None; expected a Signer, a KeyRing, or an object with key_pair_id"),
         ({"signer": Signer}, "signer is an object of type ABCMeta; expected a Signer"),
         ({"now": -1}, "now=-1: expected epoch seconds from 0 to 9223372036"),
+        ({"now": "noon"}, "now='noon': expected epoch seconds from 0 to 9223372036"),
         ({"now": NOW * 1000}, f"now={NOW * 1000}: expected epoch seconds from 0 to 9223372036"),
         ({"now": math.nan}, "now=nan: expected epoch seconds from 0 to 9223372036"),
         ({"now": math.inf}, "now=inf: expected epoch seconds from 0 to 9223372036"),

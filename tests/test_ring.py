@@ -950,3 +950,35 @@ def test_a_signer_is_loaded_outside_a_gate_too(folder: Path) -> None:
     given = dict.fromkeys(("signer", "priv_key_string", "hash_algorithm"))
     key_at = choose_keys({**given, "key_pair_id": "KNEW", "private_key": NEW.pem})
     assert key_at(NOW).key_pair_id == "KNEW"
+
+
+def test_no_failure_to_reload_reaches_a_viewer(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever goes wrong with a new ring, a defect included, the old one signs on and the log tells it once."""
+    seconds = [0.0]
+    ring = WatchedRing(ring_file(folder, ["KOLD KOLD.pem"]), clock=lambda: seconds[0])
+    ring_file(folder, ["KOLD KOLD.pem", "KNEW KNEW.pem"])
+
+    def broken(*arguments: object) -> None:
+        raise KeyError("Parameter")
+
+    monkeypatch.setattr("cfgate_middleware.keysource.load_signer", broken)
+    for look in (30.0, 60.0):
+        seconds[0] = look
+        assert ring.current(NOW).key_pair_id == "KOLD"
+    (error,) = (record.getMessage() for record in caplog.records if record.levelname == "ERROR")
+    assert error == f"ring file {folder / 'ring'}: KeyError; the keys of before stay in use"
+
+
+def test_a_byte_order_mark_is_no_part_of_an_id(folder: Path) -> None:
+    """Editors that begin a file with one are forgiven."""
+    (folder / "ring").write_bytes(b"\xef\xbb\xbfKOLD KOLD.pem\n")
+    assert WatchedRing(folder / "ring").current(NOW).key_pair_id == "KOLD"
+
+
+@pytest.mark.parametrize("source", [print, lambda key_pair_id, hash_algorithm: None])
+def test_a_callable_is_no_key(source: object) -> None:
+    """Nothing that is given as a key is called."""
+    with pytest.raises(ConfigError, match="private_key is of type"):
+        load_signer("KOLD", source)
