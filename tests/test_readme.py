@@ -106,8 +106,7 @@ def test_the_ini_example_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     from paste.deploy import loadapp
 
     security = types.ModuleType("myapp.security")
-    security.authorize = lambda environ: False  # type: ignore[attr-defined]
-    security.make_app = lambda global_conf: application  # type: ignore[attr-defined]
+    vars(security).update(authorize=lambda environ: False, make_app=lambda global_conf: application)
     monkeypatch.setitem(sys.modules, "myapp", types.ModuleType("myapp"))
     monkeypatch.setitem(sys.modules, "myapp.security", security)
     (tmp_path / "cloudfront.pem").write_bytes(KEY.read_bytes())
