@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from cfgate_middleware.errors import AuthorizerError, CFGateError, ConfigError, SigningError
-from cfgate_middleware.keys import Signer
+from cfgate_middleware._core.answers import DecisionRecord
+from cfgate_middleware._core.grant import Grant
+from cfgate_middleware._core.verdicts import PASS, Authorizer, Verdict
+from cfgate_middleware._keys.ring import KeyRing
+from cfgate_middleware._keys.signer import Signer
+from cfgate_middleware.distribution import Distribution, signed_cookies, signed_url
+from cfgate_middleware.errors import AuthorizerError, CFGateError, ConfigError, PathError, SigningError
 from cfgate_middleware.middleware import CloudFrontGate
-from cfgate_middleware.redirect import CloudFrontRedirect, signed_cookies, signed_url
-from cfgate_middleware.signers import KeyRing
-from cfgate_middleware.verdicts import PASS, Authorizer, Grant, Verdict
+from cfgate_middleware.views import CloudFrontRedirect
 
 __version__ = "1.0.0"
 __all__ = [
@@ -18,8 +21,11 @@ __all__ = [
     "CloudFrontGate",
     "CloudFrontRedirect",
     "ConfigError",
+    "DecisionRecord",
+    "Distribution",
     "Grant",
     "KeyRing",
+    "PathError",
     "Signer",
     "SigningError",
     "Verdict",

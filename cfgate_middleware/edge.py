@@ -16,19 +16,23 @@ import re
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
 from webob import Response
 from webob.static import FileIter
 
-from cfgate_middleware import wire
-from cfgate_middleware.errors import ConfigError, Problems, kind_of, shown
-from cfgate_middleware.verifying import KeyGroup, VerificationError, verify
+from cfgate_middleware._core.checks import to_base_url
+from cfgate_middleware._core.encoding import is_clean, spell_path
+from cfgate_middleware._core.problems import Problems, shown
+from cfgate_middleware.verify import KeyGroup, VerificationError, verify
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+# What serves an origin target, after the request was checked.
+Origin = Callable[["WSGIEnvironment", str], "WSGIApplication"]
 
 _log = logging.getLogger(__name__)
 
@@ -64,13 +68,13 @@ class LocalEdge:
         self, origin: str | os.PathLike[str] | WSGIApplication, key_group: KeyGroup, *, public_url: str
     ) -> None:
         problems = Problems()
-        with problems:
-            self._serve = _origin(origin)
-        with problems:
-            self._base_url = _check_public_url(public_url)
-        with problems:
-            self._key_group = _check_key_group(key_group)
+        serve = problems.check("origin", _to_origin, origin)
+        base_url = problems.check("public_url", _to_public_url, public_url)
+        group = problems.check("key_group", _to_key_group, key_group, secret=True)
         problems.raise_any()
+        self._serve = cast("Origin", serve)
+        self._base_url = cast("str", base_url)
+        self._key_group = cast("KeyGroup", group)
         self.clock: Callable[[], float] = time.time
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -94,33 +98,28 @@ class LocalEdge:
         return answer(environ, start_response)
 
 
-def _origin(
-    origin: str | os.PathLike[str] | WSGIApplication,
-) -> Callable[[WSGIEnvironment, str], WSGIApplication]:
+def _to_origin(origin: Any) -> Origin:
     if isinstance(origin, str | os.PathLike):
         if not os.path.isdir(origin):
-            raise ConfigError(f"origin={shown(origin)}: expected an existing directory or a WSGI application")
+            raise ValueError("expected an existing directory or a WSGI application")
         root = Path(os.path.realpath(origin))
         return lambda environ, target: _file(root, target)
     if not callable(origin):
-        raise ConfigError(f"origin is {kind_of(origin)}; expected a directory or a WSGI application")
+        raise ValueError("expected a directory or a WSGI application")
     return lambda environ, target: _forward(origin, environ, target)
 
 
-def _check_public_url(public_url: str) -> str:
-    try:
-        base_url = wire.parse_base_url(public_url)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"public_url={shown(public_url)}: {error}") from error
-    if urlsplit(base_url).path:
-        raise ConfigError(f"public_url={shown(public_url)}: expected no path; an edge stands at the root of its host")
-    return base_url
-
-
-def _check_key_group(key_group: object) -> KeyGroup:
+def _to_key_group(key_group: object) -> KeyGroup:
     if not isinstance(key_group, KeyGroup):
-        raise ConfigError(f"key_group is {kind_of(key_group)}; expected a KeyGroup")
+        raise ValueError("expected a KeyGroup")
     return key_group
+
+
+def _to_public_url(public_url: object) -> str:
+    base_url = to_base_url(public_url)
+    if urlsplit(base_url).path:
+        raise ValueError("expected no path; an edge is at the root of its host")
+    return base_url
 
 
 def _raw_target(environ: WSGIEnvironment) -> str:
@@ -131,7 +130,7 @@ def _raw_target(environ: WSGIEnvironment) -> str:
     # WSGI carries the path decoded, as latin-1; the query is already as it was sent (PEP 3333).
     path = f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}" or "/"
     query = environ.get("QUERY_STRING", "")
-    return wire.spell_path(path.encode("latin-1", "replace")) + (f"?{query}" if query else "")
+    return spell_path(path.encode("latin-1", "replace")) + (f"?{query}" if query else "")
 
 
 def _cookies(environ: WSGIEnvironment) -> list[tuple[str, str]]:
@@ -153,7 +152,7 @@ def _file(root: Path, target: str) -> Response:
         decoded = unquote(path, errors="strict")
     except UnicodeDecodeError:
         return _not_found(target, "the path is no UTF-8")
-    if not wire.is_clean(decoded):
+    if not is_clean(decoded):
         return _deny(target, "the path has dot segments, empty segments, a backslash or controls")
     name = os.path.realpath(root / decoded[1:])
     if not Path(name).is_relative_to(root):

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import difflib
 import logging
-import pkgutil
-import re
-from collections.abc import Callable, Mapping
-from typing import Any
-from wsgiref.types import WSGIApplication
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
-from cfgate_middleware.errors import ConfigError, Problems, kind_of, shown
+from cfgate_middleware._core.problems import Problems, Secret, kind_of, shown
+from cfgate_middleware._core.verdicts import name_authorizer
+from cfgate_middleware._options import KEY_OPTIONS, OPTIONS, compile_options, read_object, read_text
+from cfgate_middleware.errors import ConfigError
 from cfgate_middleware.middleware import CloudFrontGate
-from cfgate_middleware.options import MAX_EXPIRES, OPTIONS
+
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIApplication
 
 logger = logging.getLogger("cfgate_middleware")
 
 _ROLE = "authorize."
+_REQUIRED = frozenset({"prefix", "domain"})
+
+Conf = Secret[Mapping[str, str]]  # a section, in which a key may stand
 
 
 def filter_factory(global_conf: Mapping[str, str], /, **local_conf: str) -> Callable[[WSGIApplication], CloudFrontGate]:
@@ -24,163 +29,123 @@ def filter_factory(global_conf: Mapping[str, str], /, **local_conf: str) -> Call
 
     https://docs.pylonsproject.org/projects/pastedeploy/en/latest/#paste-filter-factory
     """
-    arguments = _arguments(global_conf, local_conf)
-    return lambda app: CloudFrontGate(app, **arguments)
+    default, section = Secret(global_conf), Secret(local_conf)
+    del global_conf, local_conf  # so that no error tracker finds a key here
+    return _Filter(default, section)
 
 
 def app_factory(global_conf: Mapping[str, str], /, **local_conf: str) -> CloudFrontGate:
-    """``paste.app_factory``: a gate standing alone, as an authorization server in front of CloudFront."""
-    return CloudFrontGate(None, **_arguments(global_conf, local_conf))
+    """``paste.app_factory``: a gate without an application, as an authorization server in front of CloudFront."""
+    default, section = Secret(global_conf), Secret(local_conf)
+    del global_conf, local_conf
+    return _Filter(default, section)(None)
 
 
-def _arguments(global_conf: Mapping[str, str], local_conf: Mapping[str, str]) -> dict[str, Any]:
-    """Turn ini text into the keyword arguments of the gate.
+class _Filter:
+    """Wraps applications in the gate that a section describes.
 
     Raises:
         ConfigError: with every problem of the section, those of the gate included.
     """
-    problems = Problems()
-    with problems:
-        _refuse_unknown(local_conf)
-    conf = _recover_dropped(global_conf, local_conf, problems)
-    arguments: dict[str, Any] = {"authorize": _STAND_INS["authorize"], "prefix": None, "domain": None}
+
+    def __init__(self, default: Conf, section: Conf) -> None:
+        problems = Problems()
+        for problem in _unknown(section):
+            problems.add(problem)
+        conf = _with_dropped(default, section, problems)
+        self._arguments = _read(conf, problems)
+        if problems:
+            compile_options(self._arguments, problems)  # to report the gate's problems together with these
+            problems.raise_any()
+
+    def __call__(self, app: WSGIApplication | None) -> CloudFrontGate:
+        return CloudFrontGate(app, **self._arguments.reveal())
+
+
+def _read(conf: Conf, problems: Problems) -> Secret[dict[str, Any]]:
+    """Return the gate's keyword arguments; an option whose text cannot be read is left out."""
+    arguments: Secret[dict[str, Any]] = Secret(dict.fromkeys(KEY_OPTIONS | _REQUIRED))
     for option in OPTIONS:
-        if option.name in conf and option.ini in _READERS:
-            arguments[option.name] = _STAND_INS.get(option.name, option.default)
-            with problems:
-                arguments[option.name] = _READERS[option.ini](option.name, conf[option.name].strip())
-    with problems:
-        arguments["authorize"] = _authorizer(conf)
-    if problems:
-        with problems:
-            CloudFrontGate(None, **arguments)  # to tell its problems together with these
-        problems.raise_any()
+        if option.read is not None and option.name in conf.reveal():
+            read = problems.check(option.name, option.read, conf.reveal()[option.name].strip())
+            if read is None:
+                del arguments.reveal()[option.name]
+            else:
+                arguments.reveal()[option.name] = read
+    authorize = problems.attempt(_authorizer, conf)
+    if authorize is not None:
+        problems.check("authorize", name_authorizer, authorize, secret=True)
+    arguments.reveal()["authorize"] = authorize
     return arguments
 
 
-# What stands in for a required value that could not be read, while the gate looks for other problems.
-_STAND_INS: dict[str, Any] = {
-    "authorize": lambda environ: False,
-    "prefix": "/",
-    "domain": "localhost",
-    "key_pair_id": "K",
-    "expires": MAX_EXPIRES,  # so that any reuse_for fits
-}
+def _unknown(section: Conf) -> Iterator[str]:
+    names = {option.name for option in OPTIONS if option.read is not None} | {"authorize"}
+    python_only = {option.name for option in OPTIONS if option.read is None}
+    for name in section.reveal():
+        if name in python_only:
+            yield f"{name}: this option takes a Python object and cannot be set in an ini file"
+        elif name not in names and not name.startswith(_ROLE):
+            near = difflib.get_close_matches(name, names, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known options: {', '.join(sorted(names))}"
+            yield f"{name}: unknown option; {hint}"
 
 
-def _refuse_unknown(local_conf: Mapping[str, str]) -> None:
-    names = {option.name for option in OPTIONS if option.ini in _READERS} | {"authorize"}
-    problems = []
-    for name in local_conf:
-        if name in names or name.startswith(_ROLE):
-            continue
-        if any(name == option.name for option in OPTIONS):
-            problems.append(f"{name}: this option takes a Python object and cannot stand in an ini file")
-            continue
-        near = difflib.get_close_matches(name, names, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"known options: {', '.join(sorted(names))}"
-        problems.append(f"{name}: unknown option; {hint}")
-    if problems:
-        raise ConfigError(*problems)
-
-
-def _recover_dropped(
-    global_conf: Mapping[str, str], local_conf: Mapping[str, str], problems: Problems
-) -> dict[str, str]:
-    """Tell of options that [DEFAULT] has too: PasteDeploy drops those from the section without a word.
+def _with_dropped(default: Conf, section: Conf, problems: Problems) -> Conf:
+    """Report options that [DEFAULT] has too: PasteDeploy silently drops those from the section.
 
     Returns:
-        the section, completed with what it cannot do without, so that a dropped option is not told as missing too.
+        the section, completed with what it cannot do without, so that a dropped option is not reported as missing too.
     """
-    needed = {"authorize", "prefix", "domain"}
-    if "keys" not in local_conf:
+    needed = {"authorize", *_REQUIRED}
+    if "keys" not in section.reveal():
         needed.add("key_pair_id")
-        if not {"private_key", "priv_key_string"} & local_conf.keys():
+        if not {"private_key", "priv_key_string"} & section.reveal().keys():
             needed |= {"private_key", "priv_key_string", "keys"}
     known = needed | {option.name for option in OPTIONS}
-    conf = dict(local_conf)
-    for name, value in global_conf.items():
+    conf = Secret(dict(section.reveal()))
+    for name in default.reveal().keys() - section.reveal().keys():
         is_role = name.startswith(_ROLE)  # without it another authorizer would decide
-        if name in local_conf or not (is_role or name in known):
+        if not (is_role or name in known):
             continue
         trap = (
-            f"{name} stands in [DEFAULT], so PasteDeploy drops it from this section; "
+            f"{name} is set in [DEFAULT], so PasteDeploy drops it from this section; "
             f"write 'get {name} = {name}' here to use the value of [DEFAULT], or rename it there"
         )
         if is_role or name in needed:
-            problems.append(trap)
-            conf[name] = value
+            problems.add(trap)
+            conf.reveal()[name] = default.reveal()[name]
         else:
             logger.warning("%s", trap)
-    return conf
+    return Secret(conf.reveal())
 
 
-def _read_text(name: str, text: str) -> str:
-    comment = re.search(r"(?:^|(?<=\s))[;#].*", text)
-    if comment:
-        raise ConfigError(
-            f"{name}: PasteDeploy takes the inline comment {shown(comment[0])} for part of the value; "
-            "put the comment on a line of its own"
-        )
-    return text
-
-
-def _read_int(name: str, text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,18}", _read_text(name, text)):
-        raise ConfigError(f"{name}={shown(text)}: expected a whole number")
-    return int(text)
-
-
-def _read_names(name: str, text: str) -> list[str]:
-    return re.findall(r"[^\s,]+", _read_text(name, text))
-
-
-def _read_fields(name: str, text: str) -> list[tuple[str, str]]:
-    fields = []
-    for line in filter(None, text.splitlines()):
-        field, colon, value = line.partition(":")
-        if not colon:
-            raise ConfigError(f"{name}: the line {shown(line)} is no header field; expected 'Name: value' lines")
-        fields.append((field.strip(), value.strip()))
-    return fields
-
-
-def _read_object(name: str, text: str) -> Any:
-    if ":" not in _read_text(name, text):
-        raise ConfigError(f"{name}={shown(text)}: expected package.module:callable")
-    try:
-        return pkgutil.resolve_name(text)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"{name}={shown(text)}: could not be imported ({error})") from error
-
-
-_READERS: dict[str, Callable[[str, str], Any]] = {
-    "text": _read_text,
-    "key": lambda name, text: text,  # may be PEM or a path with any character, and is never shown
-    "int": _read_int,
-    "names": _read_names,
-    "fields": _read_fields,
-    "object": _read_object,
-}
-
-
-def _authorizer(conf: Mapping[str, str]) -> Any:
+def _authorizer(conf: Conf) -> Any:
     """Import the authorizer; with ``authorize.ROLE`` lines, call it once with them to get the real one."""
-    if "authorize" not in conf:
-        raise ConfigError("authorize is missing: expected authorize = package.module:callable")
-    where = conf["authorize"].strip()
-    authorizer = _read_object("authorize", where)
-    roles = {
-        name.removeprefix(_ROLE): _read_text(name, value.strip())
-        for name, value in conf.items()
-        if name.startswith(_ROLE)
-    }
-    if not roles:
+    problems = Problems()
+    where = conf.reveal().get("authorize")
+    authorizer = problems.check("authorize", _to_object, None if where is None else where.strip())
+    roles = Secret(
+        {
+            name.removeprefix(_ROLE): problems.check(name, read_text, value.strip())
+            for name, value in conf.reveal().items()
+            if name.startswith(_ROLE)
+        }
+    )
+    problems.raise_any()
+    if not roles.reveal():
         return authorizer
+    names = ", ".join(roles.reveal())
     if not callable(authorizer):
-        raise ConfigError(f"authorize is {kind_of(authorizer)}; expected a callable that takes {', '.join(roles)}")
+        raise ConfigError(f"authorize is {kind_of(authorizer)}; expected a callable that takes {names}")
     try:
-        return authorizer(**roles)
+        return authorizer(**roles.reveal())
     except (TypeError, ValueError) as error:
-        lines = ", ".join(f"{_ROLE}{role}" for role in roles)
+        lines = ", ".join(f"{_ROLE}{role}" for role in roles.reveal())
         raise ConfigError(f"authorize={shown(where)}: could not be called with {lines} ({error})") from error
+
+
+def _to_object(text: str | None) -> Any:
+    if text is None:
+        raise ValueError("expected authorize = package.module:callable")
+    return read_object(text)

@@ -8,7 +8,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from cfgate_middleware.keys import Signer
+from cfgate_middleware import Signer
 from tests.leaks import LeakWatch
 
 # How long one example takes says nothing on a machine that is busy with others.

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from cfgate_middleware.errors import CFGateError
-from cfgate_middleware.gate import Decision, Record
 
 KEYS = Path(__file__).parent / "keys"
 # Long enough that no word or name has it in common with a key, short enough that a piece of a line is found.
@@ -83,19 +82,13 @@ class LeakWatch(logging.Handler):
 
     def pytest_sessionstart(self) -> None:
         """Begin to listen."""
-        init, record = CFGateError.__init__, Decision.record
+        init = CFGateError.__init__
 
         def listening_init(error: CFGateError, *args: object) -> None:
             init(error, *args)
             self.look(f"the text of {type(error).__name__}", str(error))
 
-        def listening_record(decision: Decision) -> Record:
-            told = record(decision)
-            self.look("a decision record", repr(told))
-            return told
-
         self._patch.setattr(CFGateError, "__init__", listening_init)
-        self._patch.setattr(Decision, "record", listening_record)
         logging.getLogger("cfgate_middleware").addHandler(self)
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:

@@ -11,7 +11,7 @@ from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
 
 from cfgate_middleware import CloudFrontGate, Signer
-from cfgate_middleware.verifying import KeyGroup, Verified, verify_url
+from cfgate_middleware.verify import KeyGroup, Verified, verify_url
 from tests.conftest import KEY_PAIR_ID, KEYS, NOW
 
 BASE_URL = "https://cdn.example.com"

@@ -21,9 +21,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cfgate_middleware import PASS, AuthorizerError, ConfigError, Grant, SigningError
-from cfgate_middleware.policy import CannedPolicy
-from cfgate_middleware.verifying import WrongResource, verify_url
-from cfgate_middleware.wire import RESERVED, to_base64
+from cfgate_middleware._core.policy import CannedPolicy
+from cfgate_middleware.verify import WrongResource, verify_url
+from cfgate_middleware._core.encoding import to_base64
+from cfgate_middleware._core.urls import RESERVED
 from tests.conftest import KEY_PAIR_ID, NOW
 from tests.support import BASE_URL, KEY_GROUP, SIGNER, Answer, Judge, Wrapped, environ_for, fetch, gate, verified
 

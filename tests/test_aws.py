@@ -33,8 +33,8 @@ from paste.deploy import loadapp
 
 from cfgate_middleware import CloudFrontGate, ConfigError, Grant, KeyRing, SigningError
 from cfgate_middleware.aws import KmsSigner, read_parameter, read_secret
-from cfgate_middleware.keysource import WatchedRing, load_signer
-from cfgate_middleware.verifying import KeyGroup, verify_url
+from cfgate_middleware._keys.watched import WatchedRing, load_signer
+from cfgate_middleware.verify import KeyGroup, verify_url
 from tests.conftest import KEY_PAIR_ID, KEYS, NOW
 from tests.support import BASE_URL, KEY_GROUP, Answer, Judge, environ_for, fetch, gate
 

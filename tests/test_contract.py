@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from cfgate_middleware import CloudFrontGate, Grant, Signer
 from cfgate_middleware.edge import LocalEdge
-from cfgate_middleware.verifying import KeyGroup
-from cfgate_middleware.wire import spell_path
+from cfgate_middleware.verify import KeyGroup
+from cfgate_middleware._core.encoding import spell_path
 from tests.conftest import KEY_PAIR_ID, NOW
 from tests.support import BASE_URL, Answer, fetch, gate
 

@@ -1,4 +1,4 @@
-"""The demo, run as its README runs it: a real process, real HTTP, the real curl and a real browser."""
+"""The demo, run as its README says: as a process, over HTTP, with curl and a browser."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def running(log: Path, **environment: str) -> Iterator[Demo]:
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    """One demo for all tests that do not end it."""
+    """Run one demo for all tests that do not end it."""
     with running(tmp_path_factory.mktemp("demo") / "log") as demo:
         yield demo
 
@@ -79,7 +79,7 @@ def member(demo: Demo) -> Iterator[requests.Session]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium."""
+    """Start Chromium."""
     chromium = shutil.which("chromium")
     assert chromium, "this test needs the command chromium (Debian: apt-get install chromium)"
     quiet = ["background-networking", "component-update", "sync", "gpu"]
@@ -94,28 +94,28 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """A browser's page without cookies and cache of another test."""
+    """Open a page without the cookies and the cache of other tests."""
     with browser.new_context() as context:
         yield context.new_page()
 
 
 def private(session: requests.Session, demo: Demo, file: str, **headers: str) -> requests.Response:
-    """Ask the gate for a private file, without following its answer."""
+    """Request a private file from the gate, without following redirects."""
     return session.get(f"{demo.url}/private/{file}", allow_redirects=False, headers=headers, timeout=TIMEOUT)
 
 
 def choose(session: requests.Session, demo: Demo, answer: str) -> None:
-    """Choose the kind of answer, as the page's buttons do."""
+    """Choose the kind of response, as the page's buttons do."""
     session.post(f"{demo.url}/answer/{answer}", timeout=TIMEOUT).raise_for_status()
 
 
 def content(file: str) -> bytes:
-    """Return what a private file holds."""
+    """Return the content of a private file."""
     return (DEMO / "private" / file).read_bytes()
 
 
 def test_the_page_loads_with_its_style_and_script(demo: Demo, stranger: requests.Session) -> None:
-    """The page and the two files it needs are served, and the page is kept by no cache."""
+    """The page and the two files it needs are served, and no cache may keep the page."""
     page = stranger.get(demo.url, timeout=TIMEOUT)
     assert page.status_code == 200
     assert page.headers["Cache-Control"] == "no-store"
@@ -126,7 +126,7 @@ def test_the_page_loads_with_its_style_and_script(demo: Demo, stranger: requests
 
 
 def test_the_page_moves_to_the_host_that_cookies_belong_to(demo: Demo, stranger: requests.Session) -> None:
-    """Under another name, such as localhost, the page redirects to the one that gate and edge share."""
+    """Under another host name, such as localhost, the page redirects to the name that gate and edge share."""
     name = f"localhost:{urlsplit(demo.url).port}"
     moved = stranger.get(demo.url, headers={"Host": name}, allow_redirects=False, timeout=TIMEOUT)
     assert (moved.status_code, moved.headers["Location"]) == (303, demo.url)
@@ -134,7 +134,7 @@ def test_the_page_moves_to_the_host_that_cookies_belong_to(demo: Demo, stranger:
 
 @pytest.mark.parametrize("file", [*FILES, PLAYLIST, *PIECES])
 def test_a_stranger_is_refused(demo: Demo, stranger: requests.Session, file: str) -> None:
-    """Without a log-in the gate answers 401 and names no other address."""
+    """Without a log-in the gate replies 401, without an address or a cookie."""
     answer = private(stranger, demo, file)
     assert answer.status_code == 401
     assert "Location" not in answer.headers
@@ -143,7 +143,7 @@ def test_a_stranger_is_refused(demo: Demo, stranger: requests.Session, file: str
 
 @pytest.mark.parametrize("file", FILES)
 def test_a_member_gets_every_file_from_the_edge(demo: Demo, member: requests.Session, file: str) -> None:
-    """The gate answers 303, and the edge's port sends the file byte for byte."""
+    """The gate replies 303, and the edge's port sends the file byte for byte."""
     answer = private(member, demo, file)
     assert answer.status_code == 303
     assert answer.headers["Cache-Control"] == "private, no-store"
@@ -155,7 +155,7 @@ def test_a_member_gets_every_file_from_the_edge(demo: Demo, member: requests.Ses
 
 @pytest.mark.parametrize("file", FILES)
 def test_cookies_open_one_file_at_its_clean_address(demo: Demo, member: requests.Session, file: str) -> None:
-    """Who chose cookies is redirected to an address without a query, which works with the cookies and not without."""
+    """The cookies response redirects to an address without a query, which works only with the cookies."""
     choose(member, demo, "cookies")
     answer = private(member, demo, file)
     assert answer.status_code == 303
@@ -168,20 +168,20 @@ def test_cookies_open_one_file_at_its_clean_address(demo: Demo, member: requests
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_json_tells_a_script_the_signed_address(demo: Demo, member: requests.Session, file: str) -> None:
-    """Who chose JSON and accepts it is told address and end; everybody else is redirected."""
+def test_json_contains_the_signed_address(demo: Demo, member: requests.Session, file: str) -> None:
+    """With JSON chosen, a client that accepts it gets address and end time, and any other client is redirected."""
     choose(member, demo, "json")
     answer = private(member, demo, file, **JSON)
     assert answer.status_code == 200
     assert answer.headers["Cache-Control"] == "private, no-store"
-    told = answer.json()
-    assert int(parse_qs(urlsplit(told["url"]).query)["Expires"][0]) == told["expires"]
-    assert requests.get(told["url"], timeout=TIMEOUT).content == content(file)
+    signed = answer.json()
+    assert int(parse_qs(urlsplit(signed["url"]).query)["Expires"][0]) == signed["expires"]
+    assert requests.get(signed["url"], timeout=TIMEOUT).content == content(file)
     assert private(member, demo, file).status_code == 303
 
 
 def test_the_choice_belongs_to_one_log_in(demo: Demo, member: requests.Session, stranger: requests.Session) -> None:
-    """It is kept with the session on the server: another visitor's stays what it was, and a stranger has none."""
+    """The choice is stored with the session: it changes no other visitor's, and a stranger has none."""
     choose(stranger, demo, "cookies")
     with requests.Session() as other:
         other.post(f"{demo.url}/login", timeout=TIMEOUT)
@@ -209,8 +209,8 @@ def test_one_grant_opens_the_whole_film_in_pieces(demo: Demo, member: requests.S
 @pytest.mark.parametrize(
     "path", ["/picture.png", "/hls2/film.m3u8", "/hls", "/hls/../picture.png", "/hls/%2e%2e/film.mp4"]
 )
-def test_the_cookies_of_a_directory_open_nothing_beside_it(demo: Demo, member: requests.Session, path: str) -> None:
-    """Sent to a sibling by hand, for no browser would do it, they are refused."""
+def test_the_cookies_of_a_directory_open_nothing_else(demo: Demo, member: requests.Session, path: str) -> None:
+    """Sent by hand for a path outside the directory, which no browser would do, they are refused."""
     granted = private(member, demo, PLAYLIST)
     cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in granted.cookies)
     edge = urlsplit(granted.headers["Location"])
@@ -221,26 +221,26 @@ def test_the_cookies_of_a_directory_open_nothing_beside_it(demo: Demo, member: r
 
 
 def test_the_edge_lets_the_scripts_of_the_gate_read(demo: Demo, member: requests.Session) -> None:
-    """It names the page's origin and allows cookies, on files and on the question a browser asks ahead."""
+    """The edge names the page's origin and allows cookies, on files and on a browser's preflight."""
     location = private(member, demo, "picture.png").headers["Location"]
-    asked = requests.options(location, timeout=TIMEOUT)
-    assert asked.status_code == 204
-    for answer in (asked, requests.get(location, timeout=TIMEOUT)):
+    preflight = requests.options(location, timeout=TIMEOUT)
+    assert preflight.status_code == 204
+    for answer in (preflight, requests.get(location, timeout=TIMEOUT)):
         assert answer.headers["Access-Control-Allow-Origin"] == demo.url
         assert answer.headers["Access-Control-Allow-Credentials"] == "true"
     assert "Access-Control-Allow-Origin" not in private(member, demo, "picture.png").headers
 
 
-def test_a_part_of_the_film_can_be_asked_for(demo: Demo, member: requests.Session) -> None:
-    """A Range request through the signed address gives 206 and just those bytes, so players can seek."""
+def test_a_part_of_the_film_can_be_requested(demo: Demo, member: requests.Session) -> None:
+    """A Range request with the signed address returns 206 and exactly those bytes, so players can seek."""
     location = private(member, demo, "film.mp4").headers["Location"]
     part = requests.get(location, headers={"Range": "bytes=1000-1999"}, timeout=TIMEOUT)
     assert part.status_code == 206
     assert part.content == content("film.mp4")[1000:2000]
 
 
-def test_the_film_outlives_a_pause(demo: Demo, member: requests.Session) -> None:
-    """Its address lasts far longer than the others, because players go back to it while they play."""
+def test_the_film_can_be_paused(demo: Demo, member: requests.Session) -> None:
+    """Its address is valid far longer than the others, because players request it again while they play."""
     ends = {}
     for file in FILES:
         location = private(member, demo, file).headers["Location"]
@@ -262,7 +262,7 @@ def test_the_film_outlives_a_pause(demo: Demo, member: requests.Session) -> None
 def test_the_edge_refuses_what_the_gate_did_not_sign(
     demo: Demo, member: requests.Session, pattern: str, replacement: str, code: str
 ) -> None:
-    """A signed address is good for one file until one moment; anything else gets CloudFront's XML."""
+    """A signed address opens one file until its end time; anything else gets CloudFront's XML."""
     location = private(member, demo, "picture.png").headers["Location"]
     changed = re.sub(pattern, replacement, location)
     assert changed != location
@@ -272,7 +272,7 @@ def test_the_edge_refuses_what_the_gate_did_not_sign(
 
 
 def test_logging_out_closes_the_gate(demo: Demo, member: requests.Session) -> None:
-    """The log-in ends on the server, so not even the old cookie opens the gate again."""
+    """The log-in ends on the server, so even the old cookie does not open the gate again."""
     old_cookies = member.cookies.copy()
     member.post(f"{demo.url}/logout", timeout=TIMEOUT).raise_for_status()
     assert not member.cookies
@@ -282,7 +282,7 @@ def test_logging_out_closes_the_gate(demo: Demo, member: requests.Session) -> No
 
 
 def test_logging_out_clears_the_signed_cookies_but_expiry_ends_access(demo: Demo, member: requests.Session) -> None:
-    """The browser keeps none of them; a copy made before works on."""
+    """The browser keeps none of them, but a copy made before still works."""
     choose(member, demo, "cookies")
     addresses = {file: private(member, demo, file).headers["Location"] for file in (*FILES, PLAYLIST)}
     copies = member.cookies.copy()
@@ -294,7 +294,7 @@ def test_logging_out_clears_the_signed_cookies_but_expiry_ends_access(demo: Demo
 
 
 def test_the_decisions_are_listed_without_secrets(demo: Demo, member: requests.Session) -> None:
-    """The list shows grants and refusals, newest first; neither it nor the terminal shows a signature."""
+    """The list shows grants and refusals, newest first; neither the list nor the terminal shows a signature."""
     private(member, demo, "film.mp4")
     with requests.Session() as stranger:
         private(stranger, demo, "document.pdf")
@@ -310,25 +310,26 @@ def test_the_decisions_are_listed_without_secrets(demo: Demo, member: requests.S
 
 
 def test_curl_follows_the_gate_to_the_file(demo: Demo, tmp_path: Path) -> None:
-    """The page's curl commands work: log in with a cookie jar, then -L ends at the edge with the picture."""
+    """The page's curl commands work: after the log-in, -L follows the gate's redirect to the picture."""
 
     def curl(arguments: str, path: str) -> str:
         command = ["curl", "-sSf", "--max-time", str(TIMEOUT), *arguments.split(" "), demo.url + path]
         return subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path).stdout
 
     curl("-c jar -d ", "/login")
-    told = curl("-b jar -L -o picture.png -w %{http_code},%{num_redirects}", "/private/picture.png")
-    assert told == "200,1"
+    outcome = curl("-b jar -L -o picture.png -w %{http_code},%{num_redirects}", "/private/picture.png")
+    assert outcome == "200,1"
     assert (tmp_path / "picture.png").read_bytes() == content("picture.png")
 
 
 def refused(page: Page, count: int) -> None:
-    """Wait until so many files are shown as refused."""
+    """Wait until this number of files is shown as refused."""
     page.wait_for_function(f"document.querySelectorAll('.file.refused').length === {count}")
 
 
+@pytest.mark.slow
 def test_a_browser_shows_the_files_to_members_only(demo: Demo, page: Page) -> None:
-    """Chromium shows picture and film after a click on "Log in", and placeholders after one on "Log out"."""
+    """Chromium shows picture and film after a click on "Log in", and placeholders after a click on "Log out"."""
     page.goto(demo.url)
     refused(page, 4)
     page.get_by_role("button", name="Log in").click()
@@ -341,15 +342,18 @@ def test_a_browser_shows_the_files_to_members_only(demo: Demo, page: Page) -> No
 
 
 def shows_picture_and_film(page: Page) -> None:
-    """Wait until both are loaded and all addresses are told."""
+    """Wait until both are loaded and all addresses are shown."""
     page.wait_for_function("document.querySelector('img').naturalWidth > 0")
     page.wait_for_function("document.querySelector('video').readyState >= 2")
     page.wait_for_function("[...document.querySelectorAll('output')].every((output) => output.textContent)")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("button", "signed"), [("Redirect", True), ("Cookies", False), ("JSON", True)])
-def test_a_browser_shows_the_files_by_every_kind_of_answer(demo: Demo, page: Page, button: str, signed: bool) -> None:
-    """Picture, film and document come from the edge; cookies keep addresses clean, JSON tells them to a script."""
+def test_a_browser_shows_the_files_with_every_kind_of_response(
+    demo: Demo, page: Page, button: str, signed: bool
+) -> None:
+    """Picture, film and document come from the edge; with cookies addresses are clean, with JSON a script sets them."""
     page.goto(demo.url)
     page.get_by_role("button", name="Log in").click()
     page.get_by_role("button", name=button).click()
@@ -366,15 +370,16 @@ def test_a_browser_shows_the_files_by_every_kind_of_answer(demo: Demo, page: Pag
     assert source == (addresses[0] if button == "JSON" else "/private/picture.png")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("npm") is None, reason="npm fetches hls.js")
 def test_hls_js_plays_the_pieces_from_the_edge(demo: Demo, page: Page) -> None:
-    """The film plays; its playlist came by way of the gate, and every piece straight from the edge with cookies."""
+    """The film plays; its playlist came through the gate, and every piece directly from the edge with cookies."""
     answers: list[Response] = []
     page.on("response", lambda answer: answers.append(answer))
     page.goto(demo.url)
     page.get_by_role("button", name="Log in").click()
     video = "document.querySelector('[data-hls]')"
-    page.wait_for_function(f"{video}.readyState >= 2", timeout=60_000)  # npm fetches from afar
+    page.wait_for_function(f"{video}.readyState >= 2", timeout=60_000)  # npm fetches over the network
     page.wait_for_function(f"{video}.buffered.length && {video}.buffered.end(0) > 5.9")
     assert page.evaluate(f"{video}.src").startswith("blob:")
     page.evaluate(f"{video}.play()")
@@ -391,17 +396,18 @@ def test_hls_js_plays_the_pieces_from_the_edge(demo: Demo, page: Page) -> None:
         answer = last(f"/{piece}")
         assert (answer.url, answer.status) == (edge + piece, 200)
         assert "CloudFront-Policy=" in answer.request.all_headers()["cookie"]
-    asked = {answer.url for answer in answers if answer.url.startswith(f"{demo.url}/private/hls")}
-    assert asked == {f"{demo.url}/private/{PLAYLIST}"}
+    from_gate = {answer.url for answer in answers if answer.url.startswith(f"{demo.url}/private/hls")}
+    assert from_gate == {f"{demo.url}/private/{PLAYLIST}"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("npm", "reason"),
     [(None, "npm is not installed"), ("#!/bin/sh\nexit 1\n", "npm pack hls.js@1.6.19 failed")],
     ids=["none", "failing"],
 )
 def test_without_hls_js_the_page_says_so(tmp_path: Path, page: Page, npm: str | None, reason: str) -> None:
-    """Where npm gives none and the browser cannot play HLS itself, page and terminal say why; the rest works."""
+    """If npm fails and the browser cannot play HLS itself, the page and the terminal say so; the rest works."""
     if npm:
         (tmp_path / "npm").write_text(npm)
         (tmp_path / "npm").chmod(0o755)
@@ -417,7 +423,7 @@ def test_without_hls_js_the_page_says_so(tmp_path: Path, page: Page, npm: str | 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_demo_cleanly(tmp_path: Path, number: signal.Signals) -> None:
-    """Ctrl-C and SIGTERM end the process with code 0, no traceback and free ports, even with a connection open."""
+    """Ctrl-C and SIGTERM end the process with code 0, no traceback and free ports, even if a connection is open."""
     with running(tmp_path / "log") as demo, requests.Session() as visitor:
         visitor.get(demo.url, timeout=TIMEOUT).raise_for_status()
         demo.process.send_signal(number)
@@ -429,7 +435,7 @@ def test_a_signal_ends_the_demo_cleanly(tmp_path: Path, number: signal.Signals) 
 
 @pytest.mark.parametrize(("option", "other"), [("--port", "--edge-port"), ("--edge-port", "--port")])
 def test_a_taken_port_is_named_with_its_option(option: str, other: str) -> None:
-    """A port in use ends the demo with one line that says which port and how to choose another."""
+    """A port in use ends the demo with one line that names the port and the option to change it."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         ended = subprocess.run(

@@ -22,9 +22,9 @@ from waitress import wasyncore
 
 from cfgate_middleware.edge import LocalEdge
 from cfgate_middleware.errors import ConfigError
-from cfgate_middleware.keys import Signer
-from cfgate_middleware.policy import CustomPolicy
-from cfgate_middleware.verifying import KeyGroup
+from cfgate_middleware import Signer
+from cfgate_middleware._core.policy import CustomPolicy
+from cfgate_middleware.verify import KeyGroup
 from tests.conftest import KEY_PAIR_ID, KEYS, NOW
 from tests.signed import as_cookies, canned, items, with_items
 

@@ -1,4 +1,4 @@
-"""The examples, run as their READMEs run them: real processes, a key made by the documented command, real HTTP."""
+"""The examples, run as their READMEs say: as processes, with a key from the documented command, over HTTP."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import NamedTuple
 import pytest
 import requests
 
-from cfgate_middleware.verifying import KeyGroup, verify_url
+from cfgate_middleware.verify import KeyGroup, verify_url
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 DOMAIN = "https://d111111abcdef8.cloudfront.net"
@@ -29,9 +29,9 @@ class Example(NamedTuple):
 
     script: str
     file: str  # a private file, below the prefix
-    refusal: int  # the status a stranger gets
-    admit: Callable[[requests.Session, str], object]  # what makes a visitor one who may read the file
-    greeting: str  # on the page everybody may read
+    refusal: int  # the status of the response to a stranger
+    admit: Callable[[requests.Session, str], object]  # log the visitor in, so that they may read the file
+    greeting: str  # on the page that everybody may read
 
 
 def log_in(session: requests.Session, url: str) -> None:
@@ -66,17 +66,17 @@ class Running(NamedTuple):
     process: subprocess.Popen[str]
 
     def get(self, session: requests.Session, path: str) -> requests.Response:
-        """Send a GET and do not follow its answer."""
+        """Send a GET and do not follow redirects."""
         return session.get(self.url + path, allow_redirects=False, timeout=TIMEOUT)
 
 
 def command(example: Example) -> list[str]:
-    """Return how an example is started."""
+    """Return the command that starts an example."""
     return [sys.executable, str(EXAMPLES / example.script)]
 
 
 def listen_to_ctrl_c() -> None:
-    """Undo what a shell does to jobs in the background, in case the tests are one: it has them ignore SIGINT."""
+    """React to SIGINT even if the tests are a background job, for which a shell ignores it."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
@@ -108,7 +108,7 @@ def key() -> str:
 
 @pytest.fixture(scope="module")
 def origin_target(key: str) -> Callable[[str], str]:
-    """Check a signed URL as CloudFront would, and return what its origin is asked for."""
+    """Check a signed URL as CloudFront would, and return the request target that reaches the origin."""
     made = subprocess.run(["openssl", "pkey", "-pubout"], input=key, check=True, capture_output=True, text=True)
     key_group = KeyGroup({"K2JCJMDEHXQW5F": made.stdout})
 
@@ -122,7 +122,7 @@ def origin_target(key: str) -> Callable[[str], str]:
 
 @pytest.fixture(scope="module")
 def start(key: str) -> Iterator[Callable[[Example], Running]]:
-    """Start each example once for all tests that do not end it."""
+    """Start each example once, for all tests that do not end it."""
     started: dict[str, Running] = {}
     with contextlib.ExitStack() as stack:
 
@@ -136,7 +136,7 @@ def start(key: str) -> Iterator[Callable[[Example], Running]]:
 
 @pytest.fixture
 def visitor() -> Iterator[requests.Session]:
-    """Somebody without password, cookie or token."""
+    """A visitor without password, cookie or token."""
     with requests.Session() as session:
         session.trust_env = False  # no password from a .netrc
         yield session
@@ -147,7 +147,7 @@ Start = Callable[[Example], Running]
 
 @every_example
 def test_everybody_may_read_what_is_not_private(start: Start, visitor: requests.Session, example: Example) -> None:
-    """Outside the prefix the example's own application answers."""
+    """Outside the prefix the example's own application replies."""
     answer = start(example).get(visitor, "/")
     assert answer.status_code == 200
     assert example.greeting in answer.text
@@ -155,7 +155,7 @@ def test_everybody_may_read_what_is_not_private(start: Start, visitor: requests.
 
 @every_example
 def test_a_stranger_is_refused(start: Start, visitor: requests.Session, example: Example) -> None:
-    """Without password, cookie or token the private file is refused, and no cache keeps the refusal."""
+    """Without password, cookie or token the private file is refused, and no cache may keep the refusal."""
     answer = start(example).get(visitor, f"/private{example.file}")
     assert answer.status_code == example.refusal
     assert answer.headers["Cache-Control"] == "no-store"
@@ -163,10 +163,10 @@ def test_a_stranger_is_refused(start: Start, visitor: requests.Session, example:
 
 
 @every_example
-def test_who_may_read_is_redirected(
+def test_a_reader_is_redirected(
     start: Start, visitor: requests.Session, origin_target: Callable[[str], str], example: Example
 ) -> None:
-    """With it the answer is a 303 to a URL that CloudFront would accept for this very file."""
+    """With it the response is a 303 to a URL that CloudFront would accept for exactly this file."""
     example.admit(visitor, start(example).url)
     answer = start(example).get(visitor, f"/private{example.file}")
     assert answer.status_code == 303
@@ -174,7 +174,7 @@ def test_who_may_read_is_redirected(
 
 
 def test_a_user_is_challenged_and_kept_to_one_folder(start: Start, visitor: requests.Session) -> None:
-    """Plain WSGI: the 401 names its scheme, a wrong password is asked again, another user's folder is forbidden."""
+    """Plain WSGI: the 401 names its scheme, a wrong password is 401 again, another user's folder is 403."""
     plain_wsgi = start(PLAIN_WSGI)
     challenge = 'Basic realm="private folders", charset="UTF-8"'
     assert plain_wsgi.get(visitor, "/private/ann/report.pdf").headers["WWW-Authenticate"] == challenge
@@ -187,7 +187,7 @@ def test_a_user_is_challenged_and_kept_to_one_folder(start: Start, visitor: requ
 def test_a_template_and_a_view_sign_for_members(
     start: Start, visitor: requests.Session, origin_target: Callable[[str], str]
 ) -> None:
-    """Flask: the page's cover and the view's redirect are signed URLs, and neither answer may be cached."""
+    """Flask: the page's cover and the view's redirect are signed URLs, and neither response may be cached."""
     flask_app = start(FLASK_APP)
     log_in(visitor, flask_app.url)
     page = flask_app.get(visitor, "/")
@@ -201,7 +201,7 @@ def test_a_template_and_a_view_sign_for_members(
 
 
 def test_strangers_are_sent_to_the_page_and_get_nothing_signed(start: Start, visitor: requests.Session) -> None:
-    """Flask: the gate sends a stranger to the log-in form, the view refuses, a wrong password opens nothing."""
+    """Flask: the gate redirects a stranger to the log-in form, the view refuses, a wrong password opens nothing."""
     flask_app = start(FLASK_APP)
     wrong = visitor.post(f"{flask_app.url}/login", data={"password": "wrong"}, timeout=TIMEOUT)
     assert wrong.status_code == 403
@@ -211,7 +211,7 @@ def test_strangers_are_sent_to_the_page_and_get_nothing_signed(start: Start, vis
 
 
 def test_the_ini_file_sets_the_options(start: Start, visitor: requests.Session) -> None:
-    """PasteDeploy: the header and the duration that ``site.ini`` names are those of the answer."""
+    """PasteDeploy: the response has the header and the duration that ``site.ini`` names."""
     paste_ini = start(PASTE_INI)
     PASTE_INI.admit(visitor, paste_ini.url)
     answer = paste_ini.get(visitor, "/private/build.zip")
@@ -223,7 +223,7 @@ def test_the_ini_file_sets_the_options(start: Start, visitor: requests.Session) 
 
 @every_example
 def test_ctrl_c_ends_an_example_cleanly(key: str, visitor: requests.Session, example: Example) -> None:
-    """The process ends with code 0 and no traceback, and its log has shown no signature."""
+    """The process ends with code 0 and no traceback, and its log contains no signature."""
     with running(example, key) as started:
         example.admit(visitor, started.url)
         assert started.get(visitor, f"/private{example.file}").status_code == 303

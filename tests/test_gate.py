@@ -19,8 +19,8 @@ from cfgate_middleware.options import ANSWERS as KINDS
 from cfgate_middleware.options import Settings, check_options
 from cfgate_middleware.signers import BaseSigner
 from cfgate_middleware.signing import Unsignable
-from cfgate_middleware.verdicts import PASS, Grant
-from cfgate_middleware.wire import MAX_COOKIE, MAX_COOKIE_ATTRIBUTE, MAX_URL
+from cfgate_middleware._core.verdicts import PASS, Grant
+from cfgate_middleware._core.encoding import MAX_COOKIE, MAX_COOKIE_ATTRIBUTE, MAX_URL
 from tests.conftest import NOW
 
 BASE_URL = "https://cdn.example.com"

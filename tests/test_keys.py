@@ -282,7 +282,7 @@ def test_signatures_are_equal_in_every_process(signers: dict[str, Signer], name:
     code = textwrap.dedent(
         """
         import sys
-        from cfgate_middleware.keys import Signer
+        from cfgate_middleware import Signer
         signer = Signer("K1", open(sys.argv[1], encoding="ascii").read(), sys.argv[2])
         sys.stdout.buffer.write(signer.sign(sys.stdin.buffer.read()))
         """

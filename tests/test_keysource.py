@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from cfgate_middleware.errors import ConfigError
-from cfgate_middleware.keys import Signer
+from cfgate_middleware import Signer
 from cfgate_middleware.keysource import choose_keys, load_signer
 from cfgate_middleware.signers import AdaptedSigner, as_signer
 from tests.conftest import KEY_PAIR_ID, KEYS, NOW

@@ -13,7 +13,7 @@ import pytest
 
 from cfgate_middleware import Grant, Signer, signed_cookies, signed_url
 from cfgate_middleware.errors import shown
-from cfgate_middleware.wire import RESERVED
+from cfgate_middleware._core.urls import RESERVED
 from tests.conftest import KEYS, NOW
 from tests.leaks import PIECE, leaks_in
 
@@ -104,7 +104,7 @@ import logging
 import threading
 from cfgate_middleware import AuthorizerError, ConfigError, SigningError
 from cfgate_middleware.gate import Decision
-from cfgate_middleware.verifying import BadSignature
+from cfgate_middleware.verify import BadSignature
 import pytest
 
 SECRET = "Signature=" + "s3cret"

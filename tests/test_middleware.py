@@ -39,9 +39,9 @@ from cfgate_middleware import (
     Signer,
     SigningError,
 )
-from cfgate_middleware.gate import Record
-from cfgate_middleware.verifying import VerificationError, verify_cookies
-from cfgate_middleware.wire import is_clean
+from cfgate_middleware import DecisionRecord as Record
+from cfgate_middleware.verify import VerificationError, verify_cookies
+from cfgate_middleware._core.encoding import is_clean
 from tests.conftest import KEY_PAIR_ID, KEYS, NOW
 from tests.support import BASE_URL, KEY_GROUP, SIGNER, Answer, Judge, Wrapped, environ_for, fetch, gate, verified
 

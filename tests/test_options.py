@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from cfgate_middleware import CloudFrontGate
 from cfgate_middleware.errors import ConfigError, shown
 from cfgate_middleware.options import MAX_EXPIRES, OPTIONS, check_options, is_deferred, is_object_path, status_line
-from cfgate_middleware.wire import RESERVED
+from cfgate_middleware._core.urls import RESERVED
 
 
 class Answer(str, Enum):  # noqa: UP042  # this kind of enum, older than StrEnum, has another str()

@@ -1,11 +1,16 @@
-"""What is installed: two dependencies, the entry points, the public names, the type marker."""
+"""What is installed: two dependencies, the entry points, the public names, the type marker; and that layers hold."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import importlib.resources
 import inspect
+import os
 import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +18,7 @@ import cfgate_middleware
 from cfgate_middleware import pastedeploy
 
 DISTRIBUTION = importlib.metadata.distribution("cfgate-middleware")
+ROOT = Path(__file__).parent.parent
 
 
 def test_webob_and_cryptography_are_the_only_dependencies() -> None:
@@ -24,6 +30,11 @@ def test_webob_and_cryptography_are_the_only_dependencies() -> None:
 def test_webob_is_one_without_the_open_redirect() -> None:
     """WebOb before 1.8.11 turned some Location values off-host, so older ones are not accepted."""
     assert "webob>=1.8.11" in [line.lower() for line in DISTRIBUTION.requires or []]
+
+
+def test_cryptography_is_one_that_signs_in_even_time() -> None:
+    """Wheels before 44.0.1 hold an OpenSSL whose ECDSA signatures leak timing (CVE-2024-13176)."""
+    assert "cryptography>=44.0.1" in (DISTRIBUTION.requires or [])
 
 
 @pytest.mark.parametrize(
@@ -56,3 +67,49 @@ def test_public_names_explain_themselves(name: str) -> None:
     for method_name, method in inspect.getmembers(value, inspect.isfunction):
         if not method_name.startswith("_"):
             assert method.__doc__, f"{name}.{method_name}"
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A copy of the package, to be changed, with the configuration of its layers."""
+    shutil.copy(ROOT / "setup.cfg", tmp_path)
+    shutil.copytree(ROOT / "cfgate_middleware", tmp_path / "cfgate_middleware")
+    return tmp_path
+
+
+def lint_imports(clone: Path) -> tuple[int, str]:
+    """Return the exit status of import-linter in a copy, and what it prints."""
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
+    environment = {**os.environ, "PYTHONPATH": str(clone)}
+    done = subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_imports_only_point_downwards(clone: Path) -> None:
+    """The layers of setup.cfg hold."""
+    status, printed = lint_imports(clone)
+    assert status == 0, printed
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "complaint"),
+    [
+        ("newcomer", "", "- cfgate_middleware.newcomer\n"),
+        ("_core/newcomer", "", "- cfgate_middleware._core.newcomer\n"),
+        ("_keys/newcomer", "", "- cfgate_middleware._keys.newcomer\n"),
+        ("_core/urls", "import wsgiref", "cfgate_middleware._core.urls -> wsgiref "),
+        ("_core/urls", "def f(): import time", "cfgate_middleware._core.urls -> time "),
+        ("errors", "import logging", "cfgate_middleware.errors -> logging "),
+        ("_core/policy", "from cfgate_middleware._core import gate", "_core.policy -> cfgate_middleware._core.gate "),
+        ("_keys/ring", "import cryptography.x509", "- cfgate_middleware._keys.ring -> cryptography "),
+        ("_keys/sources", "import botocore", "- cfgate_middleware._keys.sources -> botocore "),
+        ("views", "import cfgate_middleware.verify", "- cfgate_middleware.views -> cfgate_middleware.verify "),
+    ],
+)
+def test_what_does_not_fit_the_layers_is_found(clone: Path, module: str, line: str, complaint: str) -> None:
+    """A module without a place, an import upwards and an import that is reserved for another module are errors."""
+    with (clone / "cfgate_middleware" / f"{module}.py").open("a") as file:
+        file.write(f"\n{line}\n")
+    status, printed = lint_imports(clone)
+    assert status == 1
+    assert complaint in printed

@@ -18,7 +18,7 @@ import pytest
 from paste.deploy import loadapp
 
 from cfgate_middleware import ConfigError
-from cfgate_middleware.gate import Record
+from cfgate_middleware import DecisionRecord as Record
 from cfgate_middleware.options import OPTIONS
 from cfgate_middleware.pastedeploy import filter_factory
 from tests.conftest import KEY_PAIR_ID, KEYS

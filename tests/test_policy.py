@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cfgate_middleware.errors import ConfigError
-from cfgate_middleware.policy import MAX_EPOCH, CannedPolicy, CustomPolicy, canned_policy, ipv4_network
+from cfgate_middleware._core.policy import MAX_EPOCH, CannedPolicy, CustomPolicy, canned_policy, ipv4_network
 from tests.conftest import NOW
 
 URL = "https://d111111abcdef8.cloudfront.net/a%20b.pdf"

@@ -1,13 +1,19 @@
-"""The README is true: its Python runs, its ini file loads, its tables name what exists."""
+"""The README is true: its Python runs, its ini file loads, and its tables match what exists."""
 
 from __future__ import annotations
 
-import datetime
+import ast
+import contextlib
+import functools
+import inspect
+import json
 import re
+import socket
+import subprocess
 import sys
 import time
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,88 +23,291 @@ import docutils.nodes
 import flask
 import pyramid.config
 import pytest
+import requests
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
+from django.http import HttpResponse
 
-from cfgate_middleware import CloudFrontGate, Signer
-from cfgate_middleware.options import OPTIONS
+from cfgate_middleware import CloudFrontGate, Distribution, Grant, PathError, Signer
+from cfgate_middleware.verify import KeyGroup, VerificationError, verify_cookies, verify_url
 from tests.support import fetch
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.rst").read_text()
-KEY = Path(__file__).parent / "keys" / "p256-pkcs8.pem"
+KEYS = Path(__file__).parent / "keys"
+KEY = KEYS / "p256-pkcs8.pem"
+DOMAIN = "https://d111111abcdef8.cloudfront.net"
+KEY_GROUP = KeyGroup({"K2JCJMDEHXQW5F": (KEYS / "p256-public.pem").read_text()})
+TIMEOUT = 20
+Run = Callable[[str], dict[str, Any]]
+urlpatterns: list[object] = []  # of the Django project
 
 
-def blocks(language: str) -> list[str]:
-    """Return the code blocks of one language, in order."""
-    document = docutils.core.publish_doctree(README, settings_overrides={"report_level": 2, "halt_level": 2})
+@functools.cache
+def document() -> docutils.nodes.document:
+    """Return the README, parsed."""
+    return docutils.core.publish_doctree(README, settings_overrides={"report_level": 2, "halt_level": 2})
+
+
+def blocks(language: str, containing: str = "") -> list[str]:
+    """Return the code blocks of one language that contain a text, in order."""
     return [
         block.astext()
-        for block in document.findall(docutils.nodes.literal_block)
-        if language in block.attributes["classes"]
+        for block in document().findall(docutils.nodes.literal_block)
+        if language in block.attributes["classes"] and containing in block.astext()
     ]
 
 
+def table(name: str) -> dict[str, list[str]]:
+    """Return the table that has a row of this name: of each row, the name and the other cells."""
+    for found in document().findall(docutils.nodes.table):
+        rows = [
+            [cell.astext() for cell in row.findall(docutils.nodes.entry)] for row in found.findall(docutils.nodes.row)
+        ]
+        if name in (row[0] for row in rows):
+            return {row[0]: row[1:] for row in rows}
+    raise LookupError(name)
+
+
 def application(environ: object, start_response: Callable[..., object]) -> list[bytes]:
-    """The application that README examples wrap."""
+    """The application that the README's examples wrap."""
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [b"the application"]
 
 
-@pytest.fixture(scope="module")
-def django() -> None:
-    """A Django project as small as they come."""
-    if not settings.configured:
-        settings.configure(ROOT_URLCONF="tests.test_readme", ALLOWED_HOSTS=["*"], SECRET_KEY="throwaway")
-
-
-urlpatterns: list[object] = []  # of the Django project
+def signed_object(url: str, domain: str = DOMAIN) -> str:
+    """Check a signed URL as CloudFront would, and return the path it opens."""
+    assert url.startswith(f"{domain}/")
+    target = url.removeprefix(domain)
+    return verify_url(target, base_url=domain, key_group=KEY_GROUP, now=time.time()).origin_target
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> Iterator[Callable[[str], str]]:
-    """Put real paths in place of those that README names."""
-    yield lambda text: text.replace("/etc/keys/cloudfront.pem", str(KEY)).replace("/srv/files", str(tmp_path))
+def run(tmp_path: Path) -> Run:
+    """Return a function that runs the Python blocks from the top to the one that contains a text."""
+    if not settings.configured:
+        settings.configure(ROOT_URLCONF="tests.test_readme", ALLOWED_HOSTS=["*"], SECRET_KEY="throwaway")
+
+    def run(until: str) -> dict[str, Any]:
+        app = flask.Flask("readme")
+        app.secret_key = "throwaway"
+        space: dict[str, Any] = {
+            "__name__": "readme",
+            "HttpResponse": HttpResponse,
+            "app": app,
+            "application": application,
+            "ask_the_key_service": lambda message: b"signature",
+            "bottle": bottle,
+            "config": pyramid.config.Configurator(),
+            "flask": flask,
+            "get_wsgi_application": get_wsgi_application,
+            "new_signer": Signer("KNEW", KEY.read_text()),
+            "old_signer": Signer("KOLD", KEY.read_text()),
+            "private_pem": KEY.read_text(),
+        }
+        (tmp_path / "reports").mkdir(exist_ok=True)
+        (tmp_path / "reports" / "1.pdf").write_text("%PDF-1.7")
+        for block in blocks("python"):
+            if not block.endswith("serve_forever()"):  # this one needs a process of its own
+                exec(compile(real(block, tmp_path), "README.rst", "exec"), space)  # noqa: S102 - our own README
+            if until in block:
+                return space
+        raise LookupError(until)
+
+    return run
 
 
-def test_the_python_examples_run_from_top_to_bottom(django: None, files: Callable[[str], str]) -> None:
-    """Each Python block of the README runs, given what the ones above it made."""
-    space: dict[str, Any] = {
-        "__name__": "readme",
-        "application": application,
-        "ask_the_key_service": lambda message: b"signature",
-        "bottle": bottle,
-        "config": pyramid.config.Configurator(),
-        "flask": flask,
-        "get_wsgi_application": get_wsgi_application,
-        "datetime": datetime.datetime,
-        "new_signer": Signer("KNEW", KEY.read_text()),
-        "old_signer": Signer("KOLD", KEY.read_text()),
-        "private_pem": KEY.read_text(),
-        "time": time,
-        "timezone": datetime.timezone,
-    }
-    python = blocks("python")
-    assert len(python) > 10
-    for block in python:
-        if "gate.sign(" in block and "gate" not in space:
-            space["gate"] = CloudFrontGate(application, space["authorize"], **space["GATE"])
-        exec(compile(files(block), "README.rst", "exec"), space)  # noqa: S102 - it is our own README
-    assert space["view"]("ada").status == "303 See Other"
-    assert space["view"]("eve").status == "404 Not Found"
-    film = fetch(space["cinema"], "/private/films/42/index.m3u8")
+def real(text: str, files: Path) -> str:
+    """Replace the paths that the README names with real ones."""
+    return text.replace("/etc/keys/cloudfront.pem", str(KEY)).replace("/srv/files", str(files))
+
+
+def test_the_first_example_redirects_users_only(run: Run) -> None:
+    """A user gets a 303 to the signed URL of the diagram, a stranger 401, and the application does the rest."""
+    gate = run("application = ")["application"]
+    granted = fetch(gate, "/private/reports/1.pdf", REMOTE_USER="ada")
+    assert granted.code == 303
+    assert signed_object(granted.location) == "/reports/1.pdf"
+    assert re.search(r"/reports/1\.pdf\?Expires=\d+&Signature=[^&]+&Key-Pair-Id=K2JCJMDEHXQW5F", granted.location)
+    assert fetch(gate, "/private/reports/1.pdf").code == 401
+    assert fetch(gate, "/").body == b"the application"
+
+
+def test_one_verdict_opens_a_film_by_cookies(run: Run) -> None:
+    """The cookies belong to the shared domain and to the film's directory, and the log-out view clears the same."""
+    cinema = run("cinema = ")["cinema"]
+    film = fetch(cinema, "/private/films/42/index.m3u8")
     assert film.location == "https://media.example.com/films/42/index.m3u8"
-    for cookie in film.values("Set-Cookie"):
+    cleared = [value for name, value in cinema.clear_cookies("/films/42/") if name == "Set-Cookie"]
+    assert cleared
+    for cookie in [*film.values("Set-Cookie"), *cleared]:
         assert {"Domain=example.com", "Path=/films/42/"} <= set(cookie.split("; "))
-    told = fetch(space["api"], "/private/a.json", REMOTE_USER="ada", HTTP_ACCEPT="application/json")
-    assert told.values("Access-Control-Allow-Origin") == ["https://app.example.com"]
-    assert told.body.startswith(b'{"url": "https://d111111abcdef8.cloudfront.net/a.json?')
+
+
+def test_one_query_opens_everything_below_a_scope(run: Run) -> None:
+    """Each still's URL is accepted, and the same query is refused elsewhere."""
+    space = run("stills = ")
+    assert [signed_object(url) for url in space["stills"]] == [f"/films/42/{number}.jpg" for number in range(3)]
+    with pytest.raises(VerificationError):
+        signed_object(f"{DOMAIN}/films/43/0.jpg?{space['query']}")
+
+
+def test_a_script_of_another_origin_reads_the_url(run: Run) -> None:
+    """Replies and preflights name the origin, and the JSON contains the signed URL."""
+    api = run("api = ")["api"]
+    reply = fetch(api, "/private/a.json", REMOTE_USER="ada", HTTP_ACCEPT="application/json")
+    assert signed_object(json.loads(reply.body)["url"]) == "/a.json"
+    preflight = fetch(api, "/private/a.json", method="OPTIONS")
+    assert preflight.code == 204
+    assert preflight.values("Access-Control-Allow-Headers") == ["Authorization"]
+    for answer in (reply, preflight, fetch(api, "/private/a.json")):
+        assert answer.values("Access-Control-Allow-Origin") == ["https://app.example.com"]
+
+
+def test_downloads_have_a_name_and_pictures_keep_their_url(run: Run) -> None:
+    """The name is signed with the URL, and a picture's URL is the same for a quarter of an hour."""
+    space = run("pictures = ")
     assert "response-content-disposition=attachment" in fetch(space["downloads"], "/private/r.pdf").location
     pictures = space["pictures"]
     pictures.clock = lambda: 1_800_000_001
     first = fetch(pictures, "/private/p.png").location
     pictures.clock = lambda: 1_800_000_900
     assert fetch(pictures, "/private/p.png").location == first
+    pictures.clock = lambda: 1_800_000_901
+    assert fetch(pictures, "/private/p.png").location != first
+
+
+def test_each_framework_needs_one_line(run: Run) -> None:
+    """Each of the six lines makes an application that redirects below the prefix."""
+    space = run("pictures = ")
+    space["application"] = application
+    (block,) = blocks("python", "# Flask\n")
+    lines = ast.parse(block).body
+    assert len(lines) == 6
+    for line in lines:
+        exec(compile(ast.Module([line], []), "README.rst", "exec"), space)  # noqa: S102 - our own README
+        assert isinstance(line, ast.Assign)
+        wrapped = space[ast.unparse(line.targets[0]).split(".")[0]]
+        assert signed_object(fetch(wrapped, "/private/a.pdf", mount="", REMOTE_USER="ada").location) == "/a.pdf"
+        assert fetch(wrapped, "/private/a.pdf", mount="").code == 401
+        space["application"] = application
+
+
+def test_the_authorizer_uses_every_kind_of_verdict(run: Run) -> None:
+    """PASS, a response, a number and a Grant do what the comments beside them say."""
+    space = run("return HTTPFound")
+    gate = CloudFrontGate(application, space["authorize"], prefix="/private", distribution=space["distribution"])
+    assert fetch(gate, "/private/thumbnails/a.png").body == b"the application"
+    assert fetch(gate, "/private/ada/a.pdf").location.endswith("/login")
+    assert fetch(gate, "/private/bob/a.pdf", REMOTE_USER="ada").code == 404
+    granted = fetch(gate, "/private/ada/a.pdf", REMOTE_USER="ada").location
+    assert signed_object(granted) == "/ada/a.pdf"
+    (end,) = re.findall(r"Expires=(\d+)", granted)
+    assert 3590 < int(end) - time.time() < 3610
+
+
+def test_a_flask_view_signs_for_its_user(run: Run) -> None:
+    """The view redirects a user who is logged in, and refuses strangers."""
+    client = run("flask.abort")["app"].test_client()
+    assert client.get("/reports/1").status_code == 403
+    with client.session_transaction() as session:
+        session["user"] = "ada"
+    reply = client.get("/reports/1")
+    assert (reply.status_code, reply.headers["Referrer-Policy"]) == (303, "no-referrer")
+    assert signed_object(reply.headers["Location"]) == "/reports/1.pdf"
+
+
+@pytest.mark.parametrize("response", [HttpResponse, bottle.HTTPResponse], ids=["Django", "Bottle"])
+def test_views_copy_the_redirect_into_their_own_response(run: Run, response: type[Any]) -> None:
+    """Status and header fields are those of the signed redirect."""
+    space = run("signed.status_code")
+    space["HttpResponse"] = response
+    reply = space["report"](None, 1)
+    assert reply.status_code == 303
+    assert signed_object(reply.headers["Location"]) == "/reports/1.pdf"
+    assert "no-store" in reply.headers["Cache-Control"]
+    assert reply.headers["Referrer-Policy"] == "no-referrer"
+
+
+def test_a_pyramid_view_returns_the_redirect(run: Run) -> None:
+    """Pyramid takes the response as it is."""
+    space = run("distribution = ")
+    config = pyramid.config.Configurator()
+    config.add_route("report", "/reports/{number}")
+    config.add_view(lambda request: space["distribution"].redirect("/reports/1.pdf"), route_name="report")
+    reply = fetch(config.make_wsgi_app(), "/reports/1", mount="")
+    assert (reply.code, signed_object(reply.location)) == (303, "/reports/1.pdf")
+
+
+def test_a_path_that_cannot_be_an_object_is_a_path_error(run: Run) -> None:
+    """All that sign a path raise it for the path that the README shows; and cookies are a dictionary."""
+    distribution = run("distribution = ")["distribution"]
+    for sign in (distribution.sign, distribution.cookies, distribution.redirect):
+        with pytest.raises(PathError):
+            sign("/a/../b")
+    cookies = distribution.cookies("/reports/1.pdf")
+    verify_cookies("/reports/1.pdf", cookies, base_url=DOMAIN, key_group=KEY_GROUP, now=time.time())
+
+
+def test_other_signers_and_rings_sign(run: Run) -> None:
+    """A signer of your own is asked for the signature, and a ring changes keys at the activation time."""
+    space = run("rotating = ")
+    assert "Signature=c2lnbmF0dXJl&Key-Pair-Id=K2JCJMDEHXQW5F" in space["remote"].sign("/a.pdf")
+    rotating = space["rotating"]
+    for now, key_pair_id in ((1_800_003_599, "KOLD"), (1_800_003_600, "KNEW")):
+        rotating.clock = functools.partial(int, now)
+        assert f"Key-Pair-Id={key_pair_id}" in rotating.sign("/a.pdf")
+
+
+def test_the_complete_test_passes_and_both_servers_run(run: Run, tmp_path: Path) -> None:
+    """The test with the edge passes on its own, and with the lines after it a browser gets the file."""
+    run("def view(")  # which writes the file
+    program = "\n".join(blocks("python", "edge = ") + blocks("python", "serve_forever()"))
+    gate_port, edge_port = free_ports(2)
+    program = real(program, tmp_path).replace("8000", str(gate_port)).replace("8001", str(edge_port))
+    with subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL, cwd=ROOT) as process:
+        try:
+            reply = eventually(f"http://127.0.0.1:{gate_port}/private/reports/1.pdf", process)
+            assert (reply.status_code, reply.text) == (200, "%PDF-1.7")
+            assert reply.url.startswith(f"http://127.0.0.1:{edge_port}/reports/1.pdf?Expires=")
+        finally:
+            process.kill()
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports on which nothing listens."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [listening.getsockname()[1] for listening in sockets]
+
+
+def eventually(url: str, process: subprocess.Popen[bytes]) -> requests.Response:
+    """Request a URL until its server has started."""
+    deadline = time.monotonic() + TIMEOUT
+    while True:
+        try:
+            return requests.get(url, timeout=TIMEOUT)
+        except requests.ConnectionError:
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def test_the_lines_of_flask_cloudfront_work(run: Run) -> None:
+    """The view authorizes; the bare domain, the configuration and the subclass of old code are accepted."""
+    space = run("def view(")
+    assert signed_object(space["view"]("ada").location) == "/reports/1.pdf"
+    assert space["view"]("eve").status == "404 Not Found"
+    space["app"].config.update(
+        CLOUDFRONT_DOMAIN=DOMAIN.removeprefix("https://"),
+        CLOUDFRONT_CONFIG={"key_pair_id": "K2JCJMDEHXQW5F", "priv_key_string": KEY.read_text(), "expires": 60},
+    )
+    space["My"] = type("My", (space["CloudFrontRedirect"],), {"authorize": lambda self, slug: slug == "a"})
+    lines = re.findall(r"``(My\(.*)``", README)
+    assert len(lines) == 3
+    for line in lines[:1] + lines[2:]:  # the other one is an old line that has to change
+        my_redirect = eval(line, space)  # noqa: S307 - our own README
+        assert signed_object(my_redirect.go(slug="a").location) == "/"
+        assert my_redirect.go(slug="b").status_code == 403
 
 
 def test_the_ini_example_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,24 +315,45 @@ def test_the_ini_example_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     from paste.deploy import loadapp
 
     security = types.ModuleType("myapp.security")
-    vars(security).update(authorize=lambda environ: False, make_app=lambda global_conf: application)
+    vars(security).update(authorize=lambda environ: True, make_app=lambda global_conf: application)
     monkeypatch.setitem(sys.modules, "myapp", types.ModuleType("myapp"))
     monkeypatch.setitem(sys.modules, "myapp.security", security)
     (tmp_path / "cloudfront.pem").write_bytes(KEY.read_bytes())
     ini = tmp_path / "app.ini"
     (block,) = blocks("ini")
     ini.write_text(f"{block}\n[app:app]\npaste.app_factory = myapp.security:make_app\n")
-    assert isinstance(loadapp(f"config:{ini}"), CloudFrontGate)
+    gate = loadapp(f"config:{ini}")
+    assert signed_object(fetch(gate, "/private/a.pdf").location) == "/a.pdf"
+    assert fetch(gate, "/").body == b"the application"
 
 
-def test_the_options_table_lists_the_options() -> None:
-    """Every option stands in the options table or is named beside another one."""
-    section = README.split("\nOptions\n=====", 1)[1].split("\nKeys\n====", 1)[0]
-    documented = set(re.findall(r"``([a-z_]+)``", section))
-    assert {option.name for option in OPTIONS} <= documented
+def test_the_options_table_matches_the_gate() -> None:
+    """Each option has one row, with the default of the gate, or of the distribution that it makes."""
+    rows = table("cookie_samesite")
+    assert rows.pop("option")[0] == "default"
+    defaults = {"required": inspect.Parameter.empty, "none": None, "60": 60, "303": 303, "0": 0}
+    documented = {name: defaults.get(row[0], row[0]) for name, row in rows.items()}
+    assert documented == {**keywords(CloudFrontGate), **keywords(Distribution), "domain": None}
 
 
-@pytest.mark.parametrize("name", ["README.rst", "CHANGELOG.rst", "SECURITY.rst"])
+def keywords(function: Callable[..., object]) -> dict[str, object]:
+    """Return the keyword-only parameters and their defaults."""
+    parameters = inspect.signature(function).parameters.values()
+    return {each.name: each.default for each in parameters if each.kind is each.KEYWORD_ONLY}
+
+
+def test_the_table_of_conditions_matches_grant() -> None:
+    """Each field of a Grant has one row."""
+    assert set(table("ip_address")) == set(inspect.signature(Grant).parameters)
+
+
+def test_the_commands_are_found_by_ci() -> None:
+    """The set-up lines are those that run the demo and the tests in a new environment, each on one line."""
+    commands = re.findall(r"^    (python3 -m venv .*)$", README, re.MULTILINE)
+    assert [command.partition("/python ")[2] for command in commands] == ["examples/demo", "-m pytest --cov"]
+
+
+@pytest.mark.parametrize("name", ["README.rst", "CHANGELOG.rst", "SECURITY.rst", "examples/README.rst"])
 def test_documents_are_valid_restructured_text(name: str) -> None:
     """The documents render without a warning."""
     text = (ROOT / name).read_text()

@@ -34,8 +34,8 @@ from cfgate_middleware import (
     signed_cookies,
     signed_url,
 )
-from cfgate_middleware.policy import MAX_EPOCH
-from cfgate_middleware.verifying import verify_cookies
+from cfgate_middleware._core.policy import MAX_EPOCH
+from cfgate_middleware.verify import verify_cookies
 from tests.conftest import KEY_PAIR_ID, KEYS, NOW
 from tests.support import BASE_URL, KEY_GROUP, SIGNER, fetch, verified
 

@@ -18,9 +18,9 @@ from wsgiref.types import WSGIEnvironment
 import pytest
 
 from cfgate_middleware import CloudFrontGate, Grant, Signer, signers
-from cfgate_middleware.policy import CustomPolicy
-from cfgate_middleware.verifying import KeyGroup, verify_url
-from cfgate_middleware.wire import from_base64
+from cfgate_middleware._core.policy import CustomPolicy
+from cfgate_middleware.verify import KeyGroup, verify_url
+from cfgate_middleware._core.encoding import from_base64
 from tests.conftest import KEY_PAIR_ID, KEYS, NOW, SIGNERS
 from tests.support import BASE_URL, Judge, environ_for, fetch, gate
 

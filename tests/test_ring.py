@@ -26,10 +26,10 @@ from cryptography.hazmat.primitives.serialization import (
 from paste.deploy import loadapp
 
 from cfgate_middleware import CloudFrontGate, ConfigError, Grant, KeyRing, Signer, SigningError
-from cfgate_middleware.gate import Record
-from cfgate_middleware.keysource import WatchedRing, choose_keys, load_signer
-from cfgate_middleware.policy import MAX_EPOCH
-from cfgate_middleware.verifying import KeyGroup, UnknownKey, verify_url
+from cfgate_middleware import DecisionRecord as Record
+from cfgate_middleware._keys.watched import WatchedRing, choose_keys, load_signer
+from cfgate_middleware._core.policy import MAX_EPOCH
+from cfgate_middleware.verify import KeyGroup, UnknownKey, verify_url
 from tests.conftest import KEYS, NOW
 from tests.support import BASE_URL, Answer, Judge, environ_for, fetch, gate
 

@@ -19,8 +19,8 @@ from wsgiref.types import WSGIEnvironment
 import pytest
 
 from cfgate_middleware import CloudFrontGate, Grant
-from cfgate_middleware.keysource import WatchedRing
-from cfgate_middleware.verifying import KeyGroup, verify_url
+from cfgate_middleware._keys.watched import WatchedRing
+from cfgate_middleware.verify import KeyGroup, verify_url
 from tests.support import BASE_URL
 from tests.test_ring import make_pair, ring_file
 

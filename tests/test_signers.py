@@ -13,9 +13,9 @@ import pytest
 
 from cfgate_middleware import signers
 from cfgate_middleware.errors import ConfigError, SigningError
-from cfgate_middleware.keys import Signer
+from cfgate_middleware import Signer
 from cfgate_middleware.signers import AdaptedSigner, BaseSigner, KeyRing, as_keys, as_signer
-from cfgate_middleware.wire import to_base64
+from cfgate_middleware._core.encoding import to_base64
 from tests.conftest import KEY_PAIR_ID, KEYS, NOW
 
 SHAPE = "expected a Signer, a KeyRing, or an object with key_pair_id, hash_algorithm ('SHA256' or 'SHA1') and "

@@ -23,11 +23,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cfgate_middleware.errors import SigningError
-from cfgate_middleware.keys import Signer
+from cfgate_middleware import Signer
 from cfgate_middleware.signers import BaseSigner
 from cfgate_middleware.signing import Signed, Terms, TooLong, Unsignable, sign
-from cfgate_middleware.verdicts import Grant
-from cfgate_middleware.wire import MAX_COOKIE, MAX_URL, from_base64, is_clean, is_encodable, spell_path
+from cfgate_middleware._core.verdicts import Grant
+from cfgate_middleware._core.encoding import MAX_COOKIE, MAX_URL, from_base64, is_clean, is_encodable, spell_path
 from tests.conftest import KEY_PAIR_ID, KEYS, NOW
 
 BASE_URL = "https://d111111abcdef8.cloudfront.net"

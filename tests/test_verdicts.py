@@ -25,8 +25,8 @@ from hypothesis import strategies as st
 
 from cfgate_middleware.errors import AuthorizerError, ConfigError, kind_of
 from cfgate_middleware.options import MAX_EXPIRES
-from cfgate_middleware.policy import MAX_EPOCH
-from cfgate_middleware.verdicts import PASS, PLAIN, Grant, check_authorizer, judge
+from cfgate_middleware._core.policy import MAX_EPOCH
+from cfgate_middleware._core.verdicts import PASS, PLAIN, Grant, check_authorizer, judge
 from tests.conftest import NOW
 
 MODULE = __name__

@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 
 from cfgate_middleware import verifying, wire
 from cfgate_middleware.errors import ConfigError
-from cfgate_middleware.keys import Signer
-from cfgate_middleware.policy import CannedPolicy, CustomPolicy
-from cfgate_middleware.verifying import KeyGroup, VerificationError, Verified
+from cfgate_middleware import Signer
+from cfgate_middleware._core.policy import CannedPolicy, CustomPolicy
+from cfgate_middleware.verify import KeyGroup, VerificationError, Verified
 from tests.conftest import KEY_PAIR_ID, KEYS, NOW
 from tests.signed import BASE_URL, as_cookies, canned, items, with_items
 

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from cfgate_middleware.wire import (
+from cfgate_middleware._core.encoding import (
     RESERVED,
     content_disposition,
     folds_into,

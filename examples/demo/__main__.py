@@ -1,8 +1,7 @@
 """Private pictures, films and documents behind the gate, without AWS: ``python examples/demo``.
 
-Two loopback ports play the two machines of real life: on one stands the application with the gate around it,
-on the other a local edge that checks signatures as CloudFront does. The key pair lives in memory and dies
-with the process.
+Two loopback ports represent the two machines in production. One serves the application, wrapped in the gate. The
+other serves a local edge that checks signatures as CloudFront does. The key pair exists only in memory.
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ from waitress import serve
 from webob import Request, Response
 from website import Website
 
-from cfgate_middleware import CloudFrontGate, Signer
+from cfgate_middleware import CloudFrontGate, Distribution, Signer
 from cfgate_middleware.edge import LocalEdge
-from cfgate_middleware.verifying import KeyGroup
+from cfgate_middleware.verify import KeyGroup
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -35,7 +34,7 @@ EXPIRES = 60  # seconds
 
 
 def build(gate_port: int, edge_port: int) -> WSGIApplication:
-    """Put the gate around the website and the edge beside it; the port of a request chooses between them."""
+    """Return one application for both ports: the gated website on one, the edge on the other."""
     signer = Signer("KTHROWAWAYDEMO", ec.generate_private_key(ec.SECP256R1()))
     gate_url, edge_url = (f"http://{HOST}:{port}" for port in (gate_port, edge_port))
     website = Website(gate_url=gate_url, edge_url=edge_url, expires=EXPIRES)
@@ -43,9 +42,7 @@ def build(gate_port: int, edge_port: int) -> WSGIApplication:
         website,
         website.authorize,
         prefix="/private",
-        domain=edge_url,
-        signer=signer,
-        expires=EXPIRES,
+        distribution=Distribution(edge_url, signer=signer, expires=EXPIRES),
         on_decision=website.record,
     )
     key_group = KeyGroup({signer.key_pair_id: signer.public_key_pem()})
@@ -59,10 +56,10 @@ def build(gate_port: int, edge_port: int) -> WSGIApplication:
 
 
 def readable_by(origin: str, application: WSGIApplication) -> WSGIApplication:
-    """Let the scripts of one origin read what another serves, and send it cookies (CORS).
+    """Let the scripts of one origin read what another one serves, and send cookies to it (CORS).
 
-    An ``<img>`` or ``<video>`` needs no such leave; a script such as hls.js, which fetches films by itself, does. Of
-    CloudFront you have it from a response headers policy, without code:
+    An ``<img>`` or ``<video>`` does not need this. A script that fetches films, such as hls.js, does. At CloudFront a
+    response headers policy does it, without code:
     https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/understanding-response-headers-policies.html
     """
     fields = [
@@ -73,7 +70,7 @@ def readable_by(origin: str, application: WSGIApplication) -> WSGIApplication:
 
     def shared(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         request = Request(environ)
-        # OPTIONS: a browser asks ahead, without cookies.
+        # OPTIONS is the browser's preflight, which has no cookies.
         response = Response(status=204) if request.method == "OPTIONS" else request.get_response(application)
         response.headerlist.extend(fields)
         return response(environ, start_response)
@@ -82,7 +79,7 @@ def readable_by(origin: str, application: WSGIApplication) -> WSGIApplication:
 
 
 def listen(port: int, option: str) -> socket.socket:
-    """Listen on a loopback port, or end the demo in one sentence that names the option to change."""
+    """Listen on a loopback port, or end the demo with one sentence that names the option to change."""
     try:
         return socket.create_server((HOST, port))
     except (OSError, OverflowError) as error:
@@ -93,13 +90,13 @@ def listen(port: int, option: str) -> socket.socket:
 def main() -> None:
     """Serve until Ctrl-C or SIGTERM."""
     parser = argparse.ArgumentParser(prog="python examples/demo", description="See the gate at work.")
-    parser.add_argument("--port", type=int, default=8000, help="the gate's (default 8000; 0: any free one)")
-    parser.add_argument("--edge-port", type=int, default=8001, help="the edge's (default 8001; 0: any)")
+    parser.add_argument("--port", type=int, default=8000, help="the gate's port (default 8000; 0: any free one)")
+    parser.add_argument("--edge-port", type=int, default=8001, help="the edge's port (default 8001; 0: any free one)")
     options = parser.parse_args()
 
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("cfgate_middleware").setLevel(logging.INFO)
-    # Set both: a shell starts background jobs with SIGINT ignored, and SIGTERM deserves the same clean end.
+    # Set both: a shell starts background jobs with SIGINT ignored, and SIGTERM should end the demo as cleanly.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     with (

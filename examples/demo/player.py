@@ -1,7 +1,7 @@
 """hls.js, which plays HLS in browsers that cannot do it themselves.
 
-Other people's code is not kept in this repository, and no small package on PyPI ships it, so npm fetches it when a page
-first asks. npm verifies what it fetches and keeps it in its own cache.
+This repository contains no third-party code, and no small package on PyPI contains hls.js. So npm fetches it when a
+page first needs it. npm verifies what it fetches and keeps it in its own cache.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ TIMEOUT = 30  # seconds
 
 
 class NotFetchedError(Exception):
-    """Says why there is no hls.js; the next page tries again."""
+    """hls.js could not be fetched; the message says why, and the next page tries again."""
 
 
 @functools.cache
@@ -43,5 +43,5 @@ def hls_js() -> bytes:
         with tarfile.open(archive) as tar:
             module = tar.extractfile(MODULE)
             if module is None:
-                raise NotFetchedError(f"{MODULE} is no file in {PACKAGE}")
+                raise NotFetchedError(f"{PACKAGE} has no file {MODULE}")
             return module.read()

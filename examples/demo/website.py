@@ -1,7 +1,7 @@
-"""The application behind the gate: one page, log-in and log-out, and the list of what the gate decided.
+"""The application behind the gate: one page, log-in and log-out, and a list of the gate's decisions.
 
-It signs nothing and serves no private file: it answers the gate's question (``authorize``) and hears its
-decisions (``record``).
+It signs nothing and serves no private file. The gate calls ``authorize`` to ask whether a request is allowed, and
+``record`` to report what it decided.
 """
 
 from __future__ import annotations
@@ -28,35 +28,34 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-    from cfgate_middleware import CloudFrontGate, Verdict
-    from cfgate_middleware.gate import Record
+    from cfgate_middleware import CloudFrontGate, DecisionRecord, Verdict
 
 HERE = Path(__file__).parent
 COOKIE = "cfgate_demo_session"
 ANSWERS = ("redirect", "cookies", "json")
 FILM_EXPIRES = 3600  # seconds
 HLS = "/hls/"
-SCOPES = ("/picture.png", "/film.mp4", "/document.pdf", HLS)  # signed cookies are set for each by itself
+SCOPES = ("/picture.png", "/film.mp4", "/document.pdf", HLS)  # signed cookies are set for each of them separately
 
 _log = logging.getLogger("cfgate_demo")
 
 
 @dataclass
 class Session:
-    """A visitor who has logged in, and how the gate shall answer: a name of ``ANSWERS``."""
+    """A visitor who has logged in, and the response they chose: one of ``ANSWERS``."""
 
     answer: str = ANSWERS[0]
 
 
 class Website:
-    """A website whose visitors are known by a random cookie.
+    """A website that recognises its visitors by a random cookie.
 
     Args:
         gate_url: the address of the page.
-        facts: what ``page.html`` says besides about the set-up: its ``$name`` placeholders.
+        facts: values for further ``$name`` placeholders in ``page.html``.
 
     Attributes:
-        gate: the gate around this website; whoever builds it sets this.
+        gate: the gate around this website; set it after creating the gate.
     """
 
     gate: CloudFrontGate
@@ -84,20 +83,20 @@ class Website:
         return answer(environ, start_response)
 
     def authorize(self, environ: WSGIEnvironment) -> Verdict:
-        """Answer the gate for one request: a refusal, or a yes that says for what, for how long and in which form."""
+        """Return the verdict on one request: 401, or a grant with its scope, its duration and the kind of response."""
         session = self._session(Request(environ))
         if session is None:
             return 401
         path = environ["cfgate.path"]
         if path.startswith(HLS):
-            # One yes for the playlist and all its pieces. Cookies whatever was chosen: the player finds the addresses
-            # of the pieces in the playlist, where no signature stands.
+            # One grant for the playlist and all its pieces. Always cookies, whatever was chosen: the player takes the
+            # addresses of the pieces from the playlist, and those have no signature.
             return Grant(scope="directory", answer="cookies", expires=FILM_EXPIRES)
-        # Players go back to the signed address while they play, so it has to outlive the film and its pauses.
+        # Players request the signed address again while they play, so it must outlast the film and its pauses.
         return Grant(answer=session.answer, expires=FILM_EXPIRES if path.endswith(".mp4") else None)
 
-    def record(self, decision: Record) -> None:
-        """Keep a decision for the page; it holds no signature, so everybody may see it."""
+    def record(self, decision: DecisionRecord) -> None:
+        """Store a decision for the page; it contains no signature, so everybody may see it."""
         self._decisions.appendleft(
             {
                 "time": time.strftime("%H:%M:%S"),
@@ -113,7 +112,7 @@ class Website:
 
     def _page(self, request: Request) -> Response:
         if request.host_url != self._gate_url:
-            # "localhost", say: signed cookies belong to a host name, and have to reach the edge's port as well.
+            # For example "localhost": signed cookies belong to one host name, and must reach the edge's port as well.
             return Response(status=303, location=self._gate_url, cache_control="no-store")
         session = self._session(request)
         chosen = session.answer if session else ANSWERS[0]
@@ -121,7 +120,7 @@ class Website:
             self._facts,
             state="member" if session else "stranger",
             answer=chosen,
-            # With JSON the script has to ask before the browser can show anything.
+            # With JSON the script must fetch the address before the browser can show anything.
             src="data-src" if chosen == "json" else "src",
             **{f"{answer}_pressed": str(answer == chosen).lower() for answer in ANSWERS},
         )
@@ -143,7 +142,7 @@ class Website:
         return _back_to_the_page()
 
     def _log_in(self, request: Request) -> Response:
-        """Let everybody in: this is a demo. A real site would check a password here."""
+        """Let everybody in: this is a demo. A real site checks a password here."""
         token = secrets.token_urlsafe()
         self._sessions[token] = Session()
         response = _back_to_the_page()
@@ -154,7 +153,7 @@ class Website:
         self._sessions.pop(request.cookies.get(COOKIE, ""), None)
         response = _back_to_the_page()
         response.delete_cookie(COOKIE)
-        # Tidiness, for this browser: signed cookies and addresses that were copied work until they expire.
+        # This only cleans up the browser: copies of signed cookies and addresses work until they expire.
         response.headerlist.extend(self.gate.clear_cookies(*SCOPES))
         return response
 

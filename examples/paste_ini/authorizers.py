@@ -8,10 +8,10 @@ from wsgiref.types import WSGIEnvironment
 
 
 class Tokens:
-    """Lets in whoever sends a known token, as ``Authorization: Bearer TOKEN`` (RFC 6750).
+    """Allows requests with a known token: ``Authorization: Bearer TOKEN`` (RFC 6750).
 
     Args:
-        file: the tokens' SHA-256 digests, one a line, each followed by what it is for.
+        file: the tokens' SHA-256 digests, one per line, each followed by what it is for.
     """
 
     def __init__(self, file: str) -> None:

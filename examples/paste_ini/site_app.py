@@ -9,5 +9,5 @@ from webob import Response
 
 
 def make_app(global_conf: Mapping[str, str], greeting: str) -> WSGIApplication:
-    """``paste.app_factory``: an application that greets."""
+    """``paste.app_factory``: an application that replies with a greeting."""
     return Response(greeting, content_type="text/plain", charset="utf-8")

@@ -14,20 +14,20 @@ from webob import Response
 
 from cfgate_middleware import CloudFrontGate
 
-USERS = {"ann": "correct horse", "bob": "battery staple"}  # a real site keeps hashes
+USERS = {"ann": "correct horse", "bob": "battery staple"}  # a real site stores hashes
 
 
 def authorize(environ: WSGIEnvironment) -> bool | Response:
-    """Let users read the folder that has their name, and ask everybody else for a password."""
+    """Let users read the folder named after them, and ask everybody else for a password."""
     user = user_of(environ)
     if user is None:
         return Response(status=401, www_authenticate='Basic realm="private folders", charset="UTF-8"')
-    path: str = environ["cfgate.path"]  # what a yes will sign: decoded, without the prefix
+    path: str = environ["cfgate.path"]  # what will be signed: decoded, without the prefix
     return path.startswith(f"/{user}/")
 
 
 def user_of(environ: WSGIEnvironment) -> str | None:
-    """Return whose name and password the request carries (RFC 7617)."""
+    """Return the user whose name and password the request contains (RFC 7617)."""
     scheme, _, given = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
     if scheme.lower() == "basic":
         for user, password in USERS.items():
@@ -38,7 +38,7 @@ def user_of(environ: WSGIEnvironment) -> str | None:
 
 
 def website(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Answer everything that is not private."""
+    """Reply to everything that is not private."""
     return Response('<a href="/private/ann/report.pdf">A report for Ann</a>')(environ, start_response)
 
 

@@ -24,7 +24,7 @@ from botocore.signers import CloudFrontSigner
 
 import cfgate_middleware
 from cfgate_middleware import CloudFrontGate, Signer
-from cfgate_middleware.policy import canned_policy
+from cfgate_middleware._core.policy import canned_policy
 
 KEYS = Path(__file__).parent.parent / "keys"
 DOMAIN = "https://d111111abcdef8.cloudfront.net"

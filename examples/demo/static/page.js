@@ -22,13 +22,13 @@ async function show(file) {
   }
 }
 
-// The gate tells scripts that accept JSON where the file is. Elements like <img> need no leave to show it from there.
+// The gate sends the signed address to scripts that accept JSON. Elements like <img> can show it without CORS.
 async function readAddress(path) {
   const response = await fetch(path, { headers: { Accept: "application/json" } });
   return response.ok ? (await response.json()).url : null;
 }
 
-// Only to tell where the redirect leads: the browser follows it for <img>, <video> and links without any script.
+// This only shows where the redirect leads. The browser follows it for <img>, <video> and links without a script.
 async function followRedirect(path) {
   const response = await fetch(path, { method: "HEAD", credentials: "include" });
   return response.ok ? response.url : null;
@@ -37,7 +37,7 @@ async function followRedirect(path) {
 async function playHls(video, path, file) {
   const { default: Hls } = await import("/hls.js").catch(() => ({}));
   if (Hls?.isSupported()) {
-    // The pieces are on another origin, to which a script's requests take cookies only if told so.
+    // The pieces are on another origin. A script's requests send cookies there only if it sets this.
     const hls = new Hls({ xhrSetup: (request) => { request.withCredentials = true; } });
     hls.on(Hls.Events.FRAG_LOADED, (_, { frag }) => {
       const piece = document.createElement("li");

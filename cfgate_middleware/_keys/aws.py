@@ -19,53 +19,48 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from cfgate_middleware._core.problems import Secret
+from cfgate_middleware._keys.pem import PROBE, PublicKey
+from cfgate_middleware._keys.sources import RemoteKey
 from cfgate_middleware.errors import CFGateError, ConfigError, SigningError
-from cfgate_middleware.keys import PublicKey
-from cfgate_middleware.signers import DEFAULT_HASH_ALGORITHM, PROBE, BaseSigner, check_key_pair_id
 
 # A viewer waits for KMS: two tries of at most three seconds each, and then a clear error.
 _CONFIG = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 2})
 
 # https://docs.aws.amazon.com/kms/latest/APIReference/API_Sign.html: what may be sent RAW, in bytes.
 _MAX_MESSAGE = 4096
-# KeySpec of KMS -> its signing algorithm that CloudFront verifies, and whether it repeats.
+# KeySpec of KMS -> kind of key, its signing algorithm that CloudFront verifies, and whether signatures repeat.
 _KEY_SPECS = {
-    "ECC_NIST_P256": ("ECDSA_SHA_256", False),
-    "RSA_2048": ("RSASSA_PKCS1_V1_5_SHA_256", True),
+    "ECC_NIST_P256": ("ECDSA", "ECDSA_SHA_256", False),
+    "RSA_2048": ("RSA", "RSASSA_PKCS1_V1_5_SHA_256", True),
 }
 
 
-class _Ours(threading.local):
-    """Whether this thread is in a call of ours."""
+class _Call(threading.local):
+    """Whether this thread is in a call from here."""
 
     running = False
 
 
-# At DEBUG botocore logs whole answers, which hold keys and signatures; those of other clients are none of our business.
-_ours = _Ours()
-logging.getLogger("botocore.parsers").addFilter(lambda record: not _ours.running)
+# At DEBUG botocore logs whole answers, which hold keys and signatures; those of other clients are left alone.
+_call_here = _Call()
+logging.getLogger("botocore.parsers").addFilter(lambda record: not _call_here.running)
 
 
-class KmsSigner(BaseSigner):
-    """A key pair whose private half never leaves KMS; its public half is fetched once and proves the signatures.
+class KmsKey(RemoteKey):
+    """A private key in KMS; its public half is fetched once and proves the signatures.
 
     Args:
         key: id, ARN or alias of a KMS key with key spec ``ECC_NIST_P256`` or ``RSA_2048`` and usage ``SIGN_VERIFY``.
-        key_pair_id: the id under which CloudFront knows the public key.
-        hash_algorithm: ``"SHA256"``; KMS does not sign with SHA-1.
 
     Raises:
         ConfigError: if KMS does not answer, or the key is not one that CloudFront accepts.
     """
 
-    __slots__ = ("_algorithm", "_clients", "_key", "_public_key_pem", "_source")
-
-    def __init__(self, key: str, key_pair_id: str, hash_algorithm: str | None = None) -> None:
+    def __init__(self, key: str) -> None:
         self._key = key
         self._source = f"kms:{key}"
         self._clients: dict[int, Any] = {}
-        if hash_algorithm not in (None, DEFAULT_HASH_ALGORITHM):
-            raise ConfigError(f"{self._source} signs with SHA256 only; leave hash_algorithm out")
         client = self._client(ConfigError)
         answer = _call(self._source, "GetPublicKey", lambda: dict(client.get_public_key(KeyId=key)), ConfigError)
         key_spec = answer.get("KeySpec") or answer.get("CustomerMasterKeySpec")  # the older name of the same
@@ -75,35 +70,33 @@ class KmsSigner(BaseSigner):
                 f"{self._source} has key spec {key_spec} and usage {usage}; expected "
                 f"{' or '.join(_KEY_SPECS)} and SIGN_VERIFY"
             )
+        self.kind, self._algorithm, self.deterministic = _KEY_SPECS[key_spec]
         lines = textwrap.wrap(base64.b64encode(answer.get("PublicKey", b"")).decode("ascii"), 64)
         self._public_key_pem = "\n".join(["-----BEGIN PUBLIC KEY-----", *lines, "-----END PUBLIC KEY-----", ""])
-        self._algorithm, deterministic = _KEY_SPECS[key_spec]
-        super().__init__(check_key_pair_id(key_pair_id), DEFAULT_HASH_ALGORITHM, deterministic)
         try:
-            proof = self.sign(PROBE)
+            proof = Secret(self.sign(PROBE))
         except SigningError as error:
             raise ConfigError(str(error)) from error
-        if not PublicKey(self._public_key_pem).verifies(proof, PROBE, DEFAULT_HASH_ALGORITHM):
+        if not PublicKey(Secret(self._public_key_pem)).verifies(proof, Secret(PROBE), self.hash_algorithm):
             raise ConfigError(f"{self._source}: its signatures do not verify with its public key")
         self._clients = {}  # no connection is kept, so none is shared with the processes that a server forks
 
     def sign(self, message: bytes) -> bytes:
-        if len(message) > _MAX_MESSAGE:
-            raise SigningError(
-                f"{self._source}: the policy is {len(message)} bytes long; KMS signs at most {_MAX_MESSAGE}"
-            )
+        policy = Secret(message)
+        del message  # a policy, which no error tracker may see
+        length = len(policy.reveal())
+        if length > _MAX_MESSAGE:
+            raise SigningError(f"{self._source}: the policy is {length} bytes long; KMS signs at most {_MAX_MESSAGE}")
         client = self._client()
 
         def call() -> Any:
-            return client.sign(KeyId=self._key, Message=message, MessageType="RAW", SigningAlgorithm=self._algorithm)[
-                "Signature"
-            ]
+            return client.sign(
+                KeyId=self._key, Message=policy.reveal(), MessageType="RAW", SigningAlgorithm=self._algorithm
+            )["Signature"]
 
-        signature: bytes = _call(self._source, "Sign", call, SigningError)
-        return signature
+        return _call(self._source, "Sign", call, SigningError)  # type: ignore[no-any-return]
 
     def public_key_pem(self) -> str:
-        """Return the public half as the SPKI PEM that is uploaded to CloudFront."""
         return self._public_key_pem
 
     def _client(self, failure: type[CFGateError] = SigningError) -> Any:
@@ -115,15 +108,20 @@ class KmsSigner(BaseSigner):
         return client
 
 
-def read_secret(name: str) -> str:
+def open_kms_key(key: str) -> Secret[KmsKey]:
+    """Return a key in KMS."""
+    return Secret(KmsKey(key))
+
+
+def read_secret(name: str) -> Secret[str]:
     """Return the PEM in a secret of Secrets Manager, as text, as bytes, or in one field of a JSON object."""
     source = f"secretsmanager:{name}"
     client = _make_client("secretsmanager", source, name, ConfigError)
-    answer = _call(source, "GetSecretValue", lambda: dict(client.get_secret_value(SecretId=name)), ConfigError)
-    return _pem(source, answer.get("SecretString") or answer.get("SecretBinary"))
+    answer = Secret(_call(source, "GetSecretValue", lambda: dict(client.get_secret_value(SecretId=name)), ConfigError))
+    return _to_pem(source, Secret(answer.reveal().get("SecretString") or answer.reveal().get("SecretBinary")))
 
 
-def read_parameter(name: str) -> str:
+def read_parameter(name: str) -> Secret[str]:
     """Return the PEM in a parameter of Parameter Store, decrypted if it is a SecureString."""
     source = f"ssm:{name}"
     client = _make_client("ssm", source, name, ConfigError)
@@ -131,7 +129,7 @@ def read_parameter(name: str) -> str:
     def call() -> Any:
         return client.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"]
 
-    return _pem(source, _call(source, "GetParameter", call, ConfigError))
+    return _to_pem(source, Secret(_call(source, "GetParameter", call, ConfigError)))
 
 
 def _make_client(service: str, source: str, name: str, failure: type[CFGateError]) -> Any:
@@ -148,7 +146,7 @@ def _make_client(service: str, source: str, name: str, failure: type[CFGateError
 
 def _call(source: str, operation: str, call: Callable[[], Any], failure: type[CFGateError]) -> Any:
     """Call AWS; what fails names source, operation and AWS's code, and nothing that was sent or kept."""
-    _ours.running = True
+    _call_here.running = True
     try:
         return call()
     except ClientError as error:
@@ -157,19 +155,30 @@ def _call(source: str, operation: str, call: Callable[[], Any], failure: type[CF
     except Exception as error:  # a malformed answer included: what is asked for may be missing in it
         raise failure(f"{source}: {operation} failed with {type(error).__name__}") from error
     finally:
-        _ours.running = False
+        _call_here.running = False
 
 
-def _pem(source: str, value: object) -> str:
-    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value if isinstance(value, str) else ""
-    fields: list[object] = [text]
-    if text.lstrip()[:1] in ("{", "["):
-        try:
-            members = json.loads(text)
-        except ValueError:
-            raise ConfigError(f"{source} begins like JSON but is none") from None  # the cause holds all of it
-        fields = list(members.values()) if isinstance(members, dict) else []
-    found = [field for field in fields if isinstance(field, str) and "-----BEGIN" in field]
-    if len(found) != 1:
-        raise ConfigError(f"{source} holds {len(found)} PEM keys; expected a PEM, or a JSON object with one in a field")
-    return found[0]
+def _to_pem(source: str, value: Secret[Any]) -> Secret[str]:
+    text = Secret(_as_text(value.reveal()))
+    fields: Secret[list[object]] = Secret([text.reveal()])
+    if text.reveal().lstrip()[:1] in ("{", "["):
+        fields = _json_fields(source, text)
+    found = Secret([field for field in fields.reveal() if isinstance(field, str) and "-----BEGIN" in field])
+    count = len(found.reveal())
+    if count != 1:
+        raise ConfigError(f"{source} holds {count} PEM keys; expected a PEM, or a JSON object with one in a field")
+    return Secret(found.reveal()[0])
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return value if isinstance(value, str) else ""
+
+
+def _json_fields(source: str, text: Secret[str]) -> Secret[list[object]]:
+    try:
+        members = Secret(json.loads(text.reveal()))
+    except ValueError:
+        raise ConfigError(f"{source} begins like JSON but is not JSON") from None  # the cause holds all of it
+    return Secret(list(members.reveal().values()) if isinstance(members.reveal(), dict) else [])

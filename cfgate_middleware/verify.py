@@ -1,12 +1,12 @@
-"""CloudFront's side: is this request signed for this URL, this moment and this viewer?
+"""CloudFront's side: is this request signed for this URL, this time and this viewer?
 
-Rule 1: only the alphabet, the reserved names and the policy parser are shared with the signing side. A writer shared
-with it would hide its own mistakes.
-Rule 2: a check returns what was proven or raises; there is no answer that could be ignored.
+Rule 1: the policy is never written by code that is shared with the signing side, which would hide its own mistakes:
+shared are the alphabet, the reserved names and the policy parser.
+Rule 2: a check returns what was proven or raises; there is no return value that could be ignored.
 
 Sources: https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-content-creating-signed-url-custom-policy.html
 ("CUSTOM"), .../private-content-creating-signed-url-canned-policy.html ("CANNED"),
-.../private-content-choosing-signed-urls-cookies.html ("CHOOSE") and, for what viewers are told,
+.../private-content-choosing-signed-urls-cookies.html ("CHOOSE") and, for what viewers are shown,
 https://repost.aws/knowledge-center/cloudfront-troubleshoot-signed-url-cookies.
 """
 
@@ -19,11 +19,14 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Any, ClassVar
 from urllib.parse import unquote
 
-from cfgate_middleware.errors import CFGateError, ConfigError, Problems, shown
-from cfgate_middleware.keys import PublicKey
-from cfgate_middleware.policy import CustomPolicy
-from cfgate_middleware.signers import check_key_pair_id
-from cfgate_middleware.wire import RESERVED, from_base64
+from cfgate_middleware._core.encoding import from_base64
+from cfgate_middleware._core.policy import CustomPolicy
+from cfgate_middleware._core.problems import Problems, Secret, shown
+from cfgate_middleware._core.signer import to_key_pair_id
+from cfgate_middleware._core.urls import RESERVED
+from cfgate_middleware._keys.pem import PublicKey
+from cfgate_middleware._keys.sources import read_source
+from cfgate_middleware.errors import CFGateError, ConfigError
 
 Cookies = Mapping[str, str] | Iterable[tuple[str, str]]
 _Items = list[tuple[str, str]]
@@ -38,7 +41,7 @@ _PROTOCOLS = ("http", "https", "*", "http*")
 
 
 class VerificationError(CFGateError):
-    """The request is not validly signed: class and text say why, ``code`` and ``message`` are what a viewer is told."""
+    """The request is not validly signed: class and text say why, ``code`` and ``message`` are what a viewer sees."""
 
     code: ClassVar[str] = "AccessDenied"
     message: ClassVar[str] = "Access denied"
@@ -97,11 +100,11 @@ class WrongResource(VerificationError):
 
 
 class Expired(VerificationError):
-    """``DateLessThan`` has come."""
+    """The policy has expired (``DateLessThan``)."""
 
 
 class NotYetValid(VerificationError):
-    """``DateGreaterThan`` has not passed."""
+    """The policy is not valid yet (``DateGreaterThan``)."""
 
 
 class WrongViewer(VerificationError):
@@ -112,21 +115,29 @@ class KeyGroup:
     """The public keys a distribution trusts, by key pair id; built once, then only looked up in.
 
     Args:
-        keys: key pair id to SPKI PEM or ``cryptography`` public key; a ConfigError names every wrong entry.
+        keys: key pair id to public key: a path, SPKI PEM as str or bytes, a ``cryptography`` key, or ``env:NAME``.
+
+    Raises:
+        ConfigError: naming every wrong entry.
     """
 
     __slots__ = ("_keys",)
 
     def __init__(self, keys: Mapping[str, Any]) -> None:
+        given = Secret(keys)
+        del keys  # in which a private key may stand by mistake
+        problems = Problems()
         self._keys: dict[str, PublicKey] = {}
-        problems = Problems([] if keys else ["key group: expected at least one key"])
-        for number, (key_pair_id, key) in enumerate(keys.items(), start=1):
-            name = f"entry {number}"  # a wrong id is not shown: it may be a key put in the wrong place
-            try:
-                name = check_key_pair_id(key_pair_id)
-                self._keys[name] = PublicKey(key)
-            except ConfigError as error:
-                problems.append(f"key group, {name}: {error}")
+        for number, key_pair_id in enumerate(given.reveal(), start=1):
+            # A wrong id is not shown: it may be a key in the wrong place.
+            name = problems.check(f"key group, entry {number}", to_key_pair_id, key_pair_id, secret=True)
+            if name is not None:
+                source = Secret(given.reveal()[key_pair_id])
+                key = problems.check(f"key group, {name}", lambda source: PublicKey(read_source(source)), source)
+                if key is not None:
+                    self._keys[name] = key
+        if not given.reveal():
+            problems.add("key group: expected at least one key")
         problems.raise_any()
 
     def get(self, key_pair_id: str) -> PublicKey | None:
@@ -168,68 +179,88 @@ def verify(
     Raises:
         VerificationError: the subclass that says why.
     """
-    origin_target, in_query = _split(target)
-    return _judge(origin_target, in_query or _own_cookies(cookies), base_url, key_group, now, viewer_address)
+    request = _Request(target, cookies)
+    del target, cookies  # an error tracker would find the signature here
+    return _verify(request, base_url, key_group, now, viewer_address)
 
 
 def verify_url(
     target: str, *, base_url: str, key_group: KeyGroup, now: float, viewer_address: str | None = None
 ) -> Verified:
     """Check a signed URL; arguments and errors are those of :func:`verify`."""
-    return _judge(*_split(target), base_url, key_group, now, viewer_address)
+    request = _Request(target)
+    del target
+    return _verify(request, base_url, key_group, now, viewer_address)
 
 
 def verify_cookies(
     target: str, cookies: Cookies, *, base_url: str, key_group: KeyGroup, now: float, viewer_address: str | None = None
 ) -> Verified:
     """Check signed cookies; arguments and errors are those of :func:`verify`."""
-    origin_target, in_query = _split(target)
-    if in_query:
+    request = _Request(target, cookies)
+    del target, cookies
+    if request.is_signed_url:
         raise Contradiction("the query holds one of CloudFront's own parameters, so cookies are not looked at")
-    return _judge(origin_target, _own_cookies(cookies), base_url, key_group, now, viewer_address)
+    return _verify(request, base_url, key_group, now, viewer_address)
 
 
-def _split(target: str) -> tuple[str, _Items]:
-    """Separate what goes to the origin from CloudFront's own items: names are decoded, values are raw."""
-    if not _TARGET.fullmatch(target):
+class _Request:
+    """A request, taken apart: what goes to the origin, and CloudFront's own items with decoded names and raw values.
+
+    It is opaque, because the items hold a signature.
+    """
+
+    __slots__ = ("_items", "is_signed_url", "is_valid", "origin_target")
+
+    def __init__(self, target: str, cookies: Cookies = ()) -> None:
+        self.is_valid = _TARGET.fullmatch(target) is not None
+        path, _, query = target.partition("?")
+        pairs = [(unquote(pair.partition("=")[0]), pair) for pair in query.split("&")]
+        remaining = "&".join(pair for name, pair in pairs if name not in RESERVED)
+        self.origin_target = f"{path}?{remaining}" if remaining else path
+        self._items: _Items = [(name, pair.partition("=")[2]) for name, pair in pairs if name in RESERVED]
+        self.is_signed_url = bool(self._items)
+        if not self.is_signed_url:
+            given = cookies.items() if isinstance(cookies, Mapping) else cookies
+            self._items = [(_COOKIES[name], value) for name, value in given if name in _COOKIES]
+
+    @property
+    def has_duplicates(self) -> bool:
+        return len(dict(self._items)) != len(self._items)
+
+    def __contains__(self, name: str) -> bool:
+        return name in dict(self._items)
+
+    def get(self, name: str, default: str = "") -> str:
+        return dict(self._items).get(name, default)
+
+
+def _verify(request: _Request, base_url: str, key_group: KeyGroup, now: float, viewer_address: str | None) -> Verified:
+    if not request.is_valid:
         raise MalformedTarget("the target must start with '/' and be printable ASCII without space, \", #, <, > and \\")
-    path, _, query = target.partition("?")
-    pairs = [(unquote(pair.partition("=")[0]), pair) for pair in query.split("&")]
-    items = [(name, pair.partition("=")[2]) for name, pair in pairs if name in RESERVED]
-    remaining = "&".join(pair for name, pair in pairs if name not in RESERVED)
-    return f"{path}?{remaining}" if remaining else path, items
-
-
-def _own_cookies(cookies: Cookies) -> _Items:
-    pairs = cookies.items() if isinstance(cookies, Mapping) else cookies
-    return [(_COOKIES[name], value) for name, value in pairs if name in _COOKIES]
-
-
-def _judge(
-    origin_target: str, items: _Items, base_url: str, key_group: KeyGroup, now: float, viewer_address: str | None
-) -> Verified:
     if not _BASE_URL.fullmatch(base_url):
         raise ConfigError(f"base_url={shown(base_url)}: expected scheme://host[:port] in lower case and nothing more")
-    url, item = base_url + origin_target, dict(items)
-    if not (key_pair_id := item.get("Key-Pair-Id", "")):
+    url = base_url + request.origin_target
+    if not (key_pair_id := request.get("Key-Pair-Id")):
         raise MissingKey("there is no key pair id")
     if (key := key_group.get(key_pair_id)) is None:
         raise UnknownKey(f"the key pair id is not in {key_group}")
-    if len(item) != len(items):
+    if request.has_duplicates:
         raise DuplicateParameter("one of CloudFront's own items is given twice")
-    if "Policy" in item and "Expires" in item:
+    if "Policy" in request and "Expires" in request:
         raise Contradiction("Policy and Expires are both given")
-    hash_algorithm = item.get("Hash-Algorithm", "SHA1")
+    hash_algorithm = request.get("Hash-Algorithm", "SHA1")
     if hash_algorithm not in ("SHA1", "SHA256"):
         raise UnknownHashAlgorithm("Hash-Algorithm is neither SHA1 nor SHA256")
     try:
-        signature = from_base64(item.get("Signature", ""))
+        signature = Secret(from_base64(request.get("Signature")))
     except ValueError as error:
         raise MalformedSignature(f"Signature is absent or {error}") from error
-    signed, policy = _read_policy(item, url)
+    signed = _signed_bytes(request, url)
+    policy = _parse(signed)
     if not key.verifies(signature, signed, hash_algorithm):
         raise BadSignature(f"the signature is not {key_pair_id}'s over this policy with {hash_algorithm}")
-    if "Policy" in item and (section := _mismatch(policy.resource, url)):
+    if "Policy" in request and (section := _mismatch(policy.resource, url)):
         raise WrongResource(f"the policy does not cover the URL's {section}")
     if now >= policy.end:
         raise Expired(f"access ended at {policy.end}")
@@ -237,25 +268,30 @@ def _judge(
         raise NotYetValid(f"access begins after {policy.start}")
     if policy.ip_address is not None and not _is_within(viewer_address, policy.ip_address):
         raise WrongViewer(f"the viewer's address is not in {policy.ip_address}")
-    return Verified(key_pair_id, policy, origin_target)
+    return Verified(key_pair_id, policy, request.origin_target)
 
 
-def _read_policy(item: dict[str, str], url: str) -> tuple[bytes, CustomPolicy]:
-    """Return the bytes that must have been signed, and what they say; a canned policy is rebuilt (CANNED)."""
-    expires = item.get("Expires", "")
+def _signed_bytes(request: _Request, url: str) -> Secret[bytes]:
+    """Return the bytes that must have been signed; a canned policy is rebuilt (CANNED)."""
+    if "Policy" in request:
+        try:
+            return Secret(from_base64(request.get("Policy")))
+        except ValueError as error:
+            raise MalformedPolicy(f"no policy could be read: {error}") from error
+    if not _EXPIRES.fullmatch(request.get("Expires")):
+        raise MalformedPolicy("there is no Policy, and Expires is absent or not plain epoch seconds")
+    condition = '","Condition":{"DateLessThan":{"AWS:EpochTime":' + request.get("Expires") + "}}}]}"
+    return Secret(('{"Statement":[{"Resource":"' + url + condition).encode("ascii"))
+
+
+def _parse(policy: Secret[bytes]) -> CustomPolicy:
     try:
-        if "Policy" in item:
-            signed = from_base64(item["Policy"])
-        elif _EXPIRES.fullmatch(expires):
-            canned = '{"Statement":[{"Resource":"' + url + '","Condition":{"DateLessThan":{"AWS:EpochTime":' + expires
-            signed = (canned + "}}}]}").encode("ascii")
-        else:
-            raise ValueError("there is no Policy, and Expires is absent or no plain epoch seconds")
-        return signed, CustomPolicy.parse(signed)
-    except ConfigError as error:  # its text quotes the policy
-        raise MalformedPolicy("the policy's Resource, a time or its address is out of range") from error
+        return CustomPolicy.parse(policy.reveal())
+    except ConfigError:  # its text quotes the policy
+        reason = "the policy's Resource, a time or its address is out of range"
     except ValueError as error:
-        raise MalformedPolicy(f"no policy could be read: {error}") from error
+        reason = f"no policy could be read: {error}"
+    raise MalformedPolicy(reason)
 
 
 def _is_within(address: str | None, network: str) -> bool:

@@ -1,0 +1,294 @@
+"""The forms of an answer: what a request that was decided is sent, as data.
+
+Strategy: one row per kind of answer in :data:`KINDS`, with the form of a grant, the form of a refusal, and the request
+header its forms depend on. A new kind of answer is a new row.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from http import HTTPStatus
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from cfgate_middleware._core.checks import MAX_COOKIE_ATTRIBUTE
+from cfgate_middleware._core.encoding import spell_value
+from cfgate_middleware._core.problems import Secret
+from cfgate_middleware._core.signed import Signed
+from cfgate_middleware._core.urls import RESERVED, is_loopback
+from cfgate_middleware.errors import ConfigError, PathError
+
+Fields = tuple[tuple[str, str], ...]
+
+_GRANT_FIELDS: Fields = (
+    ("Content-Type", "text/plain; charset=utf-8"),
+    ("Cache-Control", "private, no-store"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Content-Length", "0"),
+)
+# RFC 9110 section 12.4.2.
+_WEIGHT = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?")
+# Both ways to clear a cookie, because some players read only one; four digits of year, because they read no fewer.
+_CLEARED = "; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT"
+
+
+class Facts(NamedTuple):
+    """All that a grant depends on, read from the request before the authorizer runs.
+
+    Attributes:
+        method: the request method.
+        request_path: path of the request below the mount point, percent-encoded.
+        path: decoded path of the object on the distribution.
+        spelled_path: the same path as it is signed.
+        query: the viewer's parameters that are kept, decoded.
+        accept: the Accept field.
+    """
+
+    method: str
+    request_path: str
+    path: str
+    spelled_path: str
+    query: Fields = ()
+    accept: str = ""
+
+
+class DecisionRecord(NamedTuple):
+    """What was decided, for logs and ``on_decision``; never a signature, signed URL, policy or cookie value.
+
+    Attributes:
+        path: the request's path below the mount point, percent-encoded.
+        method: the request method.
+        status: the HTTP status sent, or None where another application answers.
+        reason: one of "granted", "refused", "passed", "answered", "unclean path", "unclean query", "method",
+            "options", "no object", "too long".
+        key_pair_id: of the key that signed, or None.
+        end: epoch seconds at which the grant ends, or None.
+    """
+
+    path: str
+    method: str
+    status: int | None
+    reason: str
+    key_pair_id: str | None = None
+    end: int | None = None
+
+
+class Decision:
+    """An answer as data; opaque, because its header fields and body may hold a signature.
+
+    Attributes:
+        record: what may be reported of the decision.
+        status, headers, body: the answer, where it is the gate's own.
+        app: None, or what answers instead: PASS for the wrapped application, or a response of the authorizer's.
+    """
+
+    __slots__ = ("app", "body", "headers", "record", "status")
+
+    def __init__(
+        self,
+        record: DecisionRecord,
+        status: str = "",
+        headers: Iterable[tuple[str, str]] = (),
+        body: bytes = b"",
+        app: Any = None,
+    ) -> None:
+        self.record = record
+        self.status = status
+        self.headers = list(headers)
+        self.body = b"" if record.method == "HEAD" else body
+        self.app = app
+
+    def __repr__(self) -> str:
+        return f"<Decision {self.record}>"
+
+
+class Answers:
+    """The answers of one gate, compiled from its settings.
+
+    Args:
+        settings: compiled options by name: ``code``, ``headers``, ``answer`` and those for cookies.
+        base_url: of the distribution.
+    """
+
+    def __init__(self, settings: Mapping[str, Any], base_url: str) -> None:
+        self._kind = KINDS[settings["answer"]]
+        self.code: int = settings["code"]
+        self.status = status_line(self.code)
+        self.headers = merged(_GRANT_FIELDS, settings["headers"])
+        self.cookie_path: str | None = settings["cookie_path"]  # None: the path of what is granted
+        self.base_path = urlsplit(base_url).path
+        self.origin_length = len(base_url) - len(self.base_path)
+        domain, samesite = settings["cookie_domain"], settings["cookie_samesite"]
+        over_loopback = base_url.startswith("http://") and is_loopback(base_url)
+        self._cookie_attributes = (
+            ("" if domain is None else f"; Domain={domain}")
+            + ("" if over_loopback and samesite != "None" else "; Secure")
+            + f"; HttpOnly; SameSite={samesite}"
+        )
+
+    def granted(self, facts: Facts, kind: str | None, headers: Fields, signed: Signed) -> Decision:
+        """Return the answer to a yes.
+
+        Args:
+            kind: name of the kind of answer, or None for the gate's own.
+            headers: extra header fields of this grant.
+
+        Raises:
+            ConfigError: if this kind of answer cannot carry the grant.
+            PathError: if the answer would be refused for its length.
+        """
+        row = self._kind if kind is None else KINDS[kind]
+        return _varying(row, row.grant(self, facts, headers, signed))
+
+    def refused(self, facts: Facts, status: int) -> Decision:
+        """Return the answer to a no of the authorizer."""
+        return _varying(self._kind, self._kind.refuse(facts, status))
+
+    def set_cookie(self, name: str, value: str | None, path: str) -> tuple[str, str]:
+        """Return the header field that sets a session cookie, or with value None clears it."""
+        return "Set-Cookie", f"{name}={value or _CLEARED}; Path={path}{self._cookie_attributes}"
+
+    def clear_cookies(self, paths: Iterable[str]) -> list[tuple[str, str]]:
+        """Return what clears the signed cookies that were set for these spelled paths below the base URL."""
+        set_for = [self.cookie_path] if self.cookie_path else [self.base_path + path for path in paths]
+        return [self.set_cookie(f"CloudFront-{name}", None, path) for path in set_for for name in RESERVED]
+
+
+def refusal(method: str, request_path: str, status: int, reason: str, *fields: tuple[str, str]) -> Decision:
+    """Return a refusal as short text that no cache keeps."""
+    body = f"{status_line(status)}\n".encode("ascii")
+    headers = [
+        ("Content-Type", "text/plain; charset=utf-8"),
+        ("Content-Length", str(len(body))),
+        ("Cache-Control", "no-store"),
+        *fields,
+    ]
+    record = DecisionRecord(request_path, spell_value(method), status, reason)  # a method may hold what no log should
+    return Decision(record, status_line(status), headers, body)
+
+
+def _refuse_in_text(facts: Facts, status: int) -> Decision:
+    return refusal(facts.method, facts.request_path, status, "refused")
+
+
+def _refuse_in_json(facts: Facts, status: int) -> Decision:
+    decision = _refuse_in_text(facts, status)
+    if not prefers_json(facts.accept):
+        return decision
+    phrase = decision.status.partition(" ")[2]
+    body = Secret(json.dumps({"status": status, "error": phrase}).encode("ascii"))
+    return _in_json(decision.record, decision.headers, body)
+
+
+def _redirect(answers: Answers, facts: Facts, headers: Fields, signed: Signed) -> Decision:
+    """Redirect to the signed URL."""
+    fields = merged(answers.headers, headers) if headers else answers.headers
+    return Decision(_granted(facts, answers.code, signed), answers.status, [("Location", signed.to_url()), *fields])
+
+
+def _set_cookies(answers: Answers, facts: Facts, headers: Fields, signed: Signed) -> Decision:
+    """Redirect to the clean URL, with cookies that open what is granted; stale ones of the other form are cleared."""
+    scope = signed.resource.rstrip("*").partition("?")[0][answers.origin_length :]
+    path = answers.cookie_path or scope
+    if path != scope and not scope.startswith(f"{path.rstrip('/')}/"):  # RFC 6265 section 5.1.4
+        raise ConfigError(f"browsers would not send cookies of cookie_path {path} with what is granted")
+    if len(path) > MAX_COOKIE_ATTRIBUTE:
+        raise PathError(f"the cookie path is {len(path)} bytes long; browsers keep {MAX_COOKIE_ATTRIBUTE}")
+    values = Secret(signed.to_cookies())
+    names = [f"CloudFront-{name}" for name in RESERVED]
+    return Decision(
+        _granted(facts, answers.code, signed),
+        answers.status,
+        [
+            ("Location", signed.url),
+            *merged(answers.headers, headers),
+            *(answers.set_cookie(name, values.reveal().get(name), path) for name in names),
+        ],
+    )
+
+
+def _give_url(answers: Answers, facts: Facts, headers: Fields, signed: Signed) -> Decision:
+    """Give the URL to a script that asks for JSON; redirect everybody else."""
+    if not prefers_json(facts.accept):
+        return _redirect(answers, facts, headers, signed)
+    body = Secret(json.dumps({"url": signed.to_url(), "expires": signed.end}).encode("ascii"))
+    return _in_json(_granted(facts, 200, signed), merged(answers.headers, headers), body)
+
+
+class AnswerKind(NamedTuple):
+    """A kind of answer: the form of a grant, the form of a refusal, and the request header that both depend on."""
+
+    grant: Callable[[Answers, Facts, Fields, Signed], Decision]
+    refuse: Callable[[Facts, int], Decision]
+    varies_on: str | None = None
+
+
+KINDS = {
+    "redirect": AnswerKind(_redirect, _refuse_in_text),
+    "cookies": AnswerKind(_set_cookies, _refuse_in_text),
+    "json": AnswerKind(_give_url, _refuse_in_json, "Accept"),
+}
+
+
+def to_answer(value: object) -> str:
+    """Return the name of a kind of answer.
+
+    Raises:
+        ValueError: naming those there are.
+    """
+    for name in KINDS:
+        if name == value:
+            return name  # of an enum's member, the plain text
+    raise ValueError(f"expected one of {', '.join(KINDS)}")
+
+
+def _varying(kind: AnswerKind, decision: Decision) -> Decision:
+    """Let no cache mix up the forms of a kind of answer."""
+    if kind.varies_on is not None:
+        decision.headers.append(("Vary", kind.varies_on))
+    return decision
+
+
+def _granted(facts: Facts, status: int, signed: Signed) -> DecisionRecord:
+    return DecisionRecord(facts.request_path, facts.method, status, "granted", signed.key_pair_id, signed.end)
+
+
+def _in_json(record: DecisionRecord, headers: Iterable[tuple[str, str]], body: Secret[bytes]) -> Decision:
+    """Return a decision with a JSON body; ``headers`` are completed with the fields that one needs."""
+    fields = (
+        ("Content-Type", "application/json"),
+        ("Content-Length", str(len(body.reveal()))),
+        ("X-Content-Type-Options", "nosniff"),
+    )
+    return Decision(record, status_line(record.status or 200), merged(headers, fields), body.reveal())
+
+
+def merged(headers: Iterable[tuple[str, str]], extra: Iterable[tuple[str, str]]) -> Fields:
+    """Return ``headers`` with ``extra`` in place of those of the same names; cookies and Vary are added."""
+    extra = tuple(extra)
+    replaced = {name.lower() for name, _ in extra} - {"set-cookie", "vary"}
+    return (*(field for field in headers if field[0].lower() not in replaced), *extra)
+
+
+def prefers_json(accept: str) -> bool:
+    """Return whether an Accept field names ``application/json`` itself, and not below a ``text/html`` it names too.
+
+    Source: RFC 9110 section 12.5.1; wildcards count for neither, a malformed weight makes its element void.
+    """
+    weights = {"application/json": 0.0, "text/html": 0.0}
+    for element in accept.lower().split(","):
+        media_type, *parameters = (part.strip() for part in element.split(";"))
+        weight = next((part[2:] for part in parameters if part[:2] == "q="), "1")
+        if media_type in weights and _WEIGHT.fullmatch(weight):
+            weights[media_type] = max(weights[media_type], float(weight))
+    return 0 < weights["application/json"] >= weights["text/html"]
+
+
+def status_line(code: int) -> str:
+    """Return the status line for ``code``, known to the standard library or not."""
+    try:
+        return f"{code} {HTTPStatus(code).phrase}"
+    except ValueError:
+        return f"{code} Refused"

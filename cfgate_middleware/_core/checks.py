@@ -1,0 +1,228 @@
+"""Converters from what is given for an option or a field of a Grant to what is used.
+
+Rule: a converter returns the compiled value or raises ValueError saying what was expected; its caller names the option.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import Any, Literal
+
+from cfgate_middleware._core.encoding import SPELLING, is_encodable, is_object_path, is_spelled_path
+from cfgate_middleware._core.urls import RESERVED, is_reserved, parse_base_url
+
+MAX_EXPIRES = 604800  # seven days: the longest that other signed links of AWS may live; longer is a mistake
+# Browsers drop a longer attribute, a Path among them, and keep the cookie for another path instead:
+# https://httpwg.org/http-extensions/draft-ietf-httpbis-rfc6265bis.html#section-5.6
+MAX_COOKIE_ATTRIBUTE = 1024
+
+# RFC 9110 section 7.6.1: fields that belong to one connection, which no application may send (PEP 3333).
+_HOP_BY_HOP = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+# Also those for one kind of cache only: RFC 9213 section 3, and Surrogate-Control before it.
+_CACHE_FIELDS = ("cache-control", "surrogate-control")
+# RFC 9110 section 5 (tokens; latin-1 values), less what WSGI forbids: odd names and every control, tabs included.
+_FIELD_NAME = re.compile(r"[A-Za-z](?:[A-Za-z0-9_-]*[A-Za-z0-9])?")
+_FIELD_VALUE = re.compile(r"[\x21-\x7e\xa0-\xff](?:[\x20-\x7e\xa0-\xff]*[\x21-\x7e\xa0-\xff])?|")
+# The last label has a letter in it, so that no IPv4 address is taken for a domain.
+_COOKIE_DOMAIN = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+(?=[a-z0-9-]*[a-z])[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
+_PREFIX = re.compile(r"/|(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~-]+)+/?")
+_REDIRECT_CODES = (301, 302, 303, 307, 308)
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+SameSite = Literal["Lax", "Strict", "None"]
+_SAMESITE: dict[str, SameSite] = {"lax": "Lax", "strict": "Strict", "none": "None"}
+
+Pairs = Mapping[str, str] | Iterable[tuple[str, str]]
+
+
+def to_prefix(value: object) -> str:
+    """Return the prefix without its trailing slash."""
+    if not isinstance(value, str) or not _PREFIX.fullmatch(value):
+        raise ValueError("expected whole path segments of A-Z a-z 0-9 . _ ~ - after a slash, such as '/private'")
+    return value.rstrip("/")
+
+
+def to_base_url(value: object) -> str:
+    """Return the base URL of the distribution."""
+    if not isinstance(value, str) or not value:
+        raise ValueError("expected the distribution's address, such as 'https://d111111abcdef8.cloudfront.net'")
+    return parse_base_url(value)
+
+
+def to_seconds(value: object) -> int:
+    """Return a duration in whole seconds, from an int or a timedelta."""
+    seconds = value
+    if isinstance(value, timedelta):
+        seconds = value // timedelta(seconds=1) if value % timedelta(seconds=1) == timedelta() else value
+    if type(seconds) is not int or not 1 <= seconds <= MAX_EXPIRES:
+        raise ValueError(f"expected whole seconds from 1 to {MAX_EXPIRES} (a duration, not a point in time)")
+    return seconds
+
+
+def to_reuse_seconds(value: object) -> int:
+    """Return a duration in whole seconds, 0 for none."""
+    return 0 if type(value) is int and value == 0 else to_seconds(value)
+
+
+def to_code(value: object) -> int:
+    """Return a redirect status."""
+    if isinstance(value, bool) or not isinstance(value, int) or value not in _REDIRECT_CODES:
+        raise ValueError("expected a redirect code: 303 (the default), 301, 302, 307 or 308")
+    return int(value)
+
+
+def to_headers(value: object) -> tuple[tuple[str, str], ...]:
+    """Return extra header fields as pairs."""
+    fields = _to_pairs(value, "header fields")
+    for name, text in fields:
+        _check_header(name, text)
+        folded = name.lower()
+        if folded in _HOP_BY_HOP or folded in ("location", "content-length"):
+            raise ValueError(f"{name} is set by the gate or the server; leave it out")
+        if folded.endswith(_CACHE_FIELDS) and "no-store" not in re.split(r"[\s,]+", text.lower()):
+            raise ValueError(
+                f"{name}: {text} would let a cache hand one viewer's signed URL to another; it must contain no-store"
+            )
+    return fields
+
+
+def _check_header(name: str, value: str) -> None:
+    """Check a response header field (RFC 9110 section 5, and ``wsgiref.validate`` for PEP 3333)."""
+    if not _FIELD_NAME.fullmatch(name) or name.lower() == "status":
+        raise ValueError("a header name must be a token such as X-Frame-Options")
+    if not _FIELD_VALUE.fullmatch(value):
+        raise ValueError(f"the value of header {name} must be one line of latin-1 text without surrounding space")
+
+
+def to_query(value: object) -> tuple[tuple[str, str], ...]:
+    """Return query parameters chosen by the server as pairs."""
+    pairs = _to_pairs(value, "query parameters")
+    for name, _ in pairs:
+        _check_parameter_name(name)
+    return pairs
+
+
+def _to_pairs(value: object, what: str) -> tuple[tuple[str, str], ...]:
+    """Return a mapping or an iterable of pairs of text as a tuple of pairs."""
+    expected = ValueError(f"expected {what} as a mapping or as pairs of str")
+    if value is None:
+        return ()
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        raise expected
+    pairs = tuple(value.items() if isinstance(value, Mapping) else value)
+    for pair in pairs:
+        if not (isinstance(pair, tuple | list) and len(pair) == 2 and all(isinstance(part, str) for part in pair)):
+            raise expected
+        if not all(map(is_encodable, pair)):
+            raise ValueError(f"{what} must be encodable as UTF-8")
+    return tuple((name, text) for name, text in pairs)
+
+
+def to_forward_query(value: object) -> frozenset[str]:
+    """Return the names of viewer parameters to keep."""
+    if value is None:
+        return frozenset()
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        raise ValueError("expected a list of parameter names")
+    names = tuple(value)
+    for name in names:
+        if not isinstance(name, str):
+            raise ValueError("expected a list of parameter names")
+        _check_parameter_name(name)
+        if name.lower().startswith("response-"):
+            raise ValueError(f"{name} overrides S3's response headers, which no viewer may choose")
+    return frozenset(names)
+
+
+def _check_parameter_name(name: str) -> None:
+    if not name:
+        raise ValueError("a query parameter needs a name")
+    if is_reserved(name):
+        raise ValueError(f"{name} is reserved: CloudFront reads {', '.join(RESERVED)} as its own")
+
+
+def to_index(value: object) -> str | None:
+    """Return the file name that is appended to a path that ends in a slash."""
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value or "/" in value or not is_object_path(f"/{value}"):
+        raise ValueError("expected one file name, such as 'index.html'")
+    return value
+
+
+def to_filename(value: object) -> str:
+    """Return the name under which a browser saves a download."""
+    if not isinstance(value, str) or not value or not is_encodable(value) or _CONTROLS.search(value):
+        raise ValueError("expected a file name as str, in any script, without control characters")
+    return value
+
+
+def to_cookie_domain(value: object) -> str | None:
+    """Return a cookie domain without a leading dot, which RFC 6265 section 5.2.3 ignores."""
+    if value is None:
+        return None
+    domain = value.lower().removeprefix(".") if isinstance(value, str) else ""
+    if not _COOKIE_DOMAIN.fullmatch(domain):
+        raise ValueError("expected a domain of at least two labels, such as 'example.com'")
+    if domain in ("cloudfront.net", "cloudfront.cn"):
+        raise ValueError("browsers keep no cookie for all of CloudFront; give the distribution a name of your own")
+    return domain
+
+
+def to_cookie_path(value: object) -> str | None:
+    """Return a cookie path as browsers compare it: spelled as in the URL."""
+    if value is None:
+        return None
+    if not isinstance(value, str) or value[:1] != "/" or not is_spelled_path(value):
+        raise ValueError(f"expected a path on the distribution with a leading slash, {SPELLING}")
+    if len(value) > MAX_COOKIE_ATTRIBUTE:
+        raise ValueError(f"expected at most {MAX_COOKIE_ATTRIBUTE} characters; browsers ignore a longer path")
+    return value
+
+
+def to_samesite(value: object) -> SameSite:
+    """Return a SameSite attribute."""
+    samesite = _SAMESITE.get(value.lower()) if isinstance(value, str) else None
+    if samesite is None:
+        raise ValueError("expected 'Lax', 'Strict' or 'None' (as text)")
+    return samesite
+
+
+def to_callback(value: object) -> Any:
+    """Return a callable, or None."""
+    if value is not None and (not callable(value) or is_deferred(value)):
+        raise ValueError("expected a plain callable that takes the decision record")
+    return value
+
+
+def innermost(function: object) -> object:
+    """Return what a partial, or a partial of a partial, calls in the end."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function
+
+
+def is_deferred(value: object) -> bool:
+    """Return whether calling ``value`` would give a coroutine or generator instead of a result."""
+    function = innermost(value)
+    return inspect.isawaitable(function) or any(
+        test(code)
+        for code in (function, inspect.getattr_static(type(function), "__call__", None))
+        for test in (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+    )

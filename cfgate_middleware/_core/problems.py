@@ -1,0 +1,107 @@
+"""What an error may show of a value, and how several errors are reported together.
+
+Rule 1: a message names what was given, what was expected and how to fix it, and never shows a secret.
+Rule 2: error trackers show the local variables of every frame that an exception passes, and look into tuples, lists,
+dicts and dataclasses there. So a secret is passed between functions as a :class:`Secret`, and revealed only inside an
+expression, never under a name of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from cfgate_middleware.errors import ConfigError
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Secret(Generic[T_co]):
+    """A value that must not be shown: its repr hides it, and nothing walks into it."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: T_co) -> None:
+        self._value = value
+
+    def reveal(self) -> T_co:
+        """Return the value; use it in an expression and give it no name."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "<secret>"
+
+
+class Problems:
+    """Collects the problems of several checks, so that all are reported at once.
+
+    A converter returns what is used, or raises ValueError saying what was expected; the caller names the option.
+    """
+
+    __slots__ = ("_found",)
+
+    def __init__(self) -> None:
+        self._found: list[str] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
+
+    def add(self, problem: str) -> None:
+        """Keep a problem."""
+        self._found.append(problem)
+
+    def check(self, name: str, convert: Callable[[Any], T], value: Any, *, secret: bool = False) -> T | None:
+        """Return ``convert(value)``, or keep what is wrong with the value called ``name`` and return None.
+
+        Args:
+            secret: whether only the kind of the value may be shown; of a :class:`Secret` not even that is.
+        """
+        try:
+            return convert(value)
+        except ConfigError as error:
+            self._found += (f"{name}: {problem}" for problem in error.problems)
+        except ValueError as error:
+            if value is None:
+                self.add(f"{name} is missing: {error}")
+            elif isinstance(value, Secret):
+                self.add(f"{name}: {error}")
+            else:
+                self.add(f"{name} is {kind_of(value)}: {error}" if secret else f"{name}={shown(value)}: {error}")
+        return None
+
+    def attempt(self, function: Callable[..., T], *arguments: Any) -> T | None:
+        """Return ``function(*arguments)``, or keep the problems of its ConfigError and return None."""
+        try:
+            return function(*arguments)
+        except ConfigError as error:
+            self._found += error.problems
+        return None
+
+    def raise_any(self) -> None:
+        """Raise one ConfigError if any problem was kept."""
+        if self._found:
+            raise ConfigError(*self._found)
+
+
+def shown(value: object) -> str:
+    """Return ``value`` as an error may show it: its repr, cut short, and never a key pasted by mistake."""
+    try:
+        text = repr(value)
+    except Exception:  # such as the repr of an int of 5,000 digits
+        return kind_of(value)
+    if "-----BEGIN" in text:
+        return kind_of(value)
+    return text if len(text) <= 120 else f"{text[:117]}..."
+
+
+def kind_of(value: object) -> str:
+    """Return the kind and length of ``value`` and nothing else, for values that may be secret."""
+    if value is None:
+        return "None"
+    name = type(value).__name__
+    if isinstance(value, str):
+        return f"a str of {len(value)} characters"
+    if isinstance(value, bytes | bytearray):
+        return f"{name} of length {len(value)}"
+    return f"an object of type {name}"

@@ -1,0 +1,174 @@
+"""What signs a policy: the protocol every signer implements, and the memo of signatures.
+
+https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-content-trusted-signers.html
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Protocol
+
+from cfgate_middleware._core.encoding import to_base64
+from cfgate_middleware._core.problems import Problems, Secret, kind_of
+from cfgate_middleware.errors import SigningError
+
+HASH_ALGORITHMS = ("SHA256", "SHA1")  # the default first
+IMPLIED_HASH_ALGORITHM = "SHA1"  # what CloudFront assumes where there is no marker; AWS's own tools write none for it
+
+_KEY_PAIR_ID = re.compile(r"[A-Za-z0-9]+")
+
+# A memo keeps at most this many bytes, and forgets nothing before half of it is in use.
+MEMO_BYTES = 16 * 2**20
+_ENTRY_OVERHEAD = 200  # bytes that an entry costs beside its policy and its signature
+_LONGEST_REMEMBERED = 2048  # bytes of a policy; longer ones are rare, and would drive the others out
+
+
+class SignerProtocol(Protocol):
+    """What signs: :class:`cfgate_middleware.Signer`, or any object with these members, such as a key service's client.
+
+    ``sign`` returns an RSA PKCS#1 v1.5 signature or a DER-encoded ECDSA one over ``message``, hashed with
+    ``hash_algorithm`` (``"SHA256"`` or ``"SHA1"``). It may raise anything; nothing is signed then. An attribute
+    ``deterministic = False`` says that equal messages get unequal signatures.
+    """
+
+    @property
+    def key_pair_id(self) -> str: ...
+
+    @property
+    def hash_algorithm(self) -> str: ...
+
+    def sign(self, message: bytes) -> bytes: ...
+
+
+class Memo:
+    """Remembers signatures by key pair id and policy, within a fixed number of bytes.
+
+    There are two generations: a full young one becomes the old one, whose entries are dropped unless they are asked
+    for again. Threads may race; the loser signs once more, and the count errs by what they insert at once.
+    """
+
+    __slots__ = ("_bytes", "_old", "_young")
+
+    def __init__(self) -> None:
+        self._bytes = 0
+        self._young: dict[tuple[str, bytes], Secret[str]] = {}
+        self._old: dict[tuple[str, bytes], Secret[str]] = {}
+
+    def get(self, key_pair_id: str, policy: Secret[bytes]) -> Secret[str] | None:
+        """Return the signature that was kept for this policy, or None."""
+        signature = self._young.get((key_pair_id, policy.reveal()))
+        if signature is None:
+            signature = self._old.get((key_pair_id, policy.reveal()))
+            if signature is not None:
+                self.keep(key_pair_id, policy, signature)
+        return signature
+
+    def keep(self, key_pair_id: str, policy: Secret[bytes], signature: Secret[str]) -> None:
+        """Remember a signature, unless its policy is very long."""
+        length = len(policy.reveal())
+        if length > _LONGEST_REMEMBERED:
+            return
+        size = length + len(signature.reveal()) + _ENTRY_OVERHEAD
+        if self._bytes + size > MEMO_BYTES // 2:
+            self._old, self._young, self._bytes = self._young, {}, 0
+        self._young[key_pair_id, policy.reveal()] = signature
+        self._bytes += size
+
+
+class PolicySigner:
+    """A signer as the gate uses it: signatures in CloudFront's base64, remembered if that is wanted.
+
+    Attributes:
+        key_pair_id, hash_algorithm: of the signer, read once.
+        deterministic: whether equal policies give equal signatures in every process.
+        url_suffix: what ends every URL that is signed with this key.
+    """
+
+    __slots__ = ("_memo", "_sign", "deterministic", "hash_algorithm", "key_pair_id", "url_suffix")
+
+    def __init__(self, signer: SignerProtocol, memo: Memo) -> None:
+        self.key_pair_id = signer.key_pair_id
+        self.hash_algorithm = signer.hash_algorithm
+        self.deterministic = bool(getattr(signer, "deterministic", True))
+        marker = "" if self.hash_algorithm == IMPLIED_HASH_ALGORITHM else f"&Hash-Algorithm={self.hash_algorithm}"
+        self.url_suffix = f"&Key-Pair-Id={self.key_pair_id}{marker}"
+        self._sign = signer.sign
+        self._memo = memo
+
+    def signature(self, policy: Secret[bytes], reuse: bool) -> Secret[str]:
+        """Return the signature of ``policy``; with ``reuse``, the one that was given before.
+
+        Raises:
+            SigningError: if signing fails in any way.
+        """
+        if not reuse:
+            return self._new_signature(policy)
+        signature = self._memo.get(self.key_pair_id, policy)
+        if signature is None:
+            signature = self._new_signature(policy)
+            self._memo.keep(self.key_pair_id, policy, signature)
+        return signature
+
+    def _new_signature(self, policy: Secret[bytes]) -> Secret[str]:
+        try:
+            signed = Secret(self._sign(policy.reveal()))
+        except SigningError:
+            raise
+        except Exception as error:
+            raise SigningError(f"signer {self.key_pair_id} failed with {type(error).__name__}") from error
+        if not isinstance(signed.reveal(), bytes) or not signed.reveal():
+            raise SigningError(
+                f"signer {self.key_pair_id} returned {kind_of(signed.reveal())} instead of a signature in bytes"
+            )
+        return Secret(to_base64(signed.reveal()))
+
+
+class Ring(Protocol):
+    """Anything that returns the key to sign with at a given time (epoch seconds); one decision asks once."""
+
+    def current(self, now: float) -> PolicySigner: ...
+
+
+def check_signer(signer: object) -> None:
+    """Check that an object implements :class:`SignerProtocol`.
+
+    Raises:
+        ValueError: saying what was expected.
+    """
+    hash_algorithm = getattr(signer, "hash_algorithm", None)
+    if isinstance(signer, type) or hash_algorithm not in HASH_ALGORITHMS or not callable(getattr(signer, "sign", None)):
+        raise ValueError(
+            "expected a Signer, a KeyRing, or an object with key_pair_id, hash_algorithm ('SHA256' or 'SHA1') and "
+            "sign(message)"
+        )
+    problems = Problems()
+    problems.check("key_pair_id", to_key_pair_id, getattr(signer, "key_pair_id", None), secret=True)
+    problems.raise_any()
+
+
+def to_key_pair_id(value: object) -> str:
+    """Return a key pair id; the caller does not show a wrong one, in case a key was put in its place.
+
+    Raises:
+        ValueError: saying what was expected.
+    """
+    expected = "expected the id that CloudFront shows beside the public key, such as K2JCJMDEHXQW5F"
+    if not isinstance(value, str) or not _KEY_PAIR_ID.fullmatch(value):
+        raise ValueError(f"{expected}: letters and digits")
+    if value.startswith("AKIA"):
+        raise ValueError(f"AKIA begins an IAM access key id; {expected}")
+    return value
+
+
+def to_hash_algorithm(value: object) -> str:
+    """Return the name of a hash algorithm, the default for None.
+
+    Raises:
+        ValueError: saying what was expected.
+    """
+    if value is None:
+        return HASH_ALGORITHMS[0]
+    for name in HASH_ALGORITHMS:
+        if name == value:
+            return name  # of an enum's member, the plain text
+    raise ValueError("expected 'SHA256' or 'SHA1'")

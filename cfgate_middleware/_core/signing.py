@@ -1,0 +1,92 @@
+"""From a grant to a signed policy.
+
+Rule: what is signed is what is sent. The URL is spelled once, the policy is made from that text, and nothing
+re-encodes it afterwards.
+"""
+
+from __future__ import annotations
+
+from math import ceil
+
+from cfgate_middleware._core.encoding import spell_path, spell_query, to_base64
+from cfgate_middleware._core.grant import Grant
+from cfgate_middleware._core.policy import canned_policy
+from cfgate_middleware._core.problems import Secret
+from cfgate_middleware._core.signed import Signed
+from cfgate_middleware._core.signer import PolicySigner, Ring
+from cfgate_middleware.errors import ConfigError
+
+Pairs = tuple[tuple[str, str], ...]
+
+
+class GrantSigner:
+    """Signs grants for the objects of one distribution.
+
+    Args:
+        base_url: of the distribution.
+        ring: returns the key to sign with at a given time.
+        expires: seconds a grant is valid at least, unless it has its own.
+        reuse_for: seconds during which the same grant gets the same signature; 0 for a new one each time.
+    """
+
+    __slots__ = ("_reuse_for", "base_url", "expires", "ring")
+
+    def __init__(self, base_url: str, ring: Ring, expires: int, reuse_for: int = 0) -> None:
+        self.base_url = base_url
+        self.ring = ring
+        self.expires = expires
+        self._reuse_for = reuse_for
+
+    def sign(self, grant: Grant | None, path: str, spelled_path: str, query: Pairs, now: float) -> Signed:
+        """Sign a grant for an object.
+
+        Args:
+            grant: None for the plain yes: this object, nothing but an end.
+            path: decoded path of the object below the base URL.
+            spelled_path: the same path as it is signed.
+            query: the viewer's parameters that are kept, decoded.
+            now: epoch seconds.
+
+        Raises:
+            ConfigError: if the grant does not fit the object.
+            SigningError: if the signer fails.
+        """
+        signer = self.ring.current(now)
+        if grant is None:
+            url = self.base_url + spelled_path
+            return self._canned(f"{url}?{spell_query(query)}" if query else url, self._end(now, None), signer)
+        if grant.path is not None:
+            path, spelled_path = grant.path, spell_path(grant.path)
+        if grant.parameters:
+            chosen = {name for name, _ in grant.parameters}
+            query = (*(pair for pair in query if pair[0] not in chosen), *grant.parameters)
+        url = f"{self.base_url}{spelled_path}?{spell_query(query)}" if query else self.base_url + spelled_path
+        end = self._end(now, grant.expires)
+        if grant.is_canned:
+            return self._canned(url, end, signer)
+        resource = self._scoped(path, grant.scope) or url
+        policy = Secret(grant.to_policy(resource, end).to_bytes())
+        value = Secret(to_base64(policy.reveal()))
+        return Signed(url, resource, "Policy", value, signer.signature(policy, self._reuse_for > 0), signer, end)
+
+    def _end(self, now: float, expires: int | None) -> int:
+        """Return when a grant of now ends; with reuse, the same time for all of a window."""
+        seconds = expires or self.expires
+        window = min(self._reuse_for, seconds) or 1
+        return -(-ceil(now + seconds) // window) * window
+
+    def _canned(self, url: str, end: int, signer: PolicySigner) -> Signed:
+        signature = signer.signature(Secret(canned_policy(url, end)), self._reuse_for > 0)
+        return Signed(url, url, "Expires", Secret(str(end)), signature, signer, end)
+
+    def _scoped(self, path: str, scope: str) -> str | None:
+        """Return the wildcard resource of a scope: the only ``*`` that is ever signed is the one appended here."""
+        if scope == "object":
+            return None
+        if scope == "directory":
+            scope = path[: path.rindex("/") + 1]
+            if scope == "/":
+                raise ConfigError("the object lies at the root of the distribution; write scope='/' to grant all of it")
+        if not path.startswith(scope):
+            raise ConfigError("the object lies outside the scope of its grant")
+        return f"{self.base_url}{spell_path(scope)}*"

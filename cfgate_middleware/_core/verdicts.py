@@ -1,0 +1,100 @@
+"""What an authorizer may be, and what it may say.
+
+Rule: yes is explicit. Only ``True``, 200, 204 and a :class:`Grant` open the gate; nothing is granted by truthiness.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import Any, Literal
+
+from cfgate_middleware._core.checks import innermost, is_deferred
+from cfgate_middleware._core.grant import Grant
+from cfgate_middleware._core.problems import kind_of
+from cfgate_middleware.errors import AuthorizerError
+
+
+class Pass(Enum):
+    """The type of :data:`PASS`."""
+
+    PASS = auto()
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+PASS: Literal[Pass.PASS] = Pass.PASS
+"""The verdict that lets the wrapped application answer."""
+
+Verdict = bool | int | Grant | Literal[Pass.PASS] | Callable[..., Any]
+"""What an authorizer may return; a callable is a response, such as ``webob.Response``."""
+Authorizer = Callable[[dict[str, Any]], Verdict]
+"""A plain callable that takes environ and returns a verdict."""
+
+Refusal = int  # the status of a no
+
+
+def name_authorizer(authorizer: object) -> str:
+    """Return the name that errors use for ``authorizer``: module and qualified name, since its repr could show what
+    it was built with.
+
+    Raises:
+        ValueError: if it is not a synchronous callable, or a class where an instance is meant.
+    """
+    if isinstance(innermost(authorizer), type):
+        raise ValueError("that is a class: pass an instance")
+    if not callable(authorizer):
+        raise ValueError("expected a callable that takes environ")
+    if is_deferred(authorizer):
+        raise ValueError(
+            "that is a coroutine or generator function, whose result is always true; expected a plain function that "
+            "returns a verdict"
+        )
+    return _name(authorizer)
+
+
+def judge(
+    verdict: object, authorizer: str, is_response: Callable[[object], bool]
+) -> Grant | Refusal | Literal[Pass.PASS] | Callable[..., Any] | None:
+    """Sort a verdict.
+
+    Args:
+        authorizer: its name.
+        is_response: whether a value is an application that answers, which each server interface knows for itself.
+
+    Returns:
+        None for a plain yes, a grant, the status of a refusal, PASS, or an application that answers.
+
+    Raises:
+        AuthorizerError: if it is none of these; it names the kind of the value and the authorizer, never the value.
+    """
+    if verdict is True:
+        return None
+    if verdict is False:
+        return 403
+    if verdict is PASS or isinstance(verdict, Grant):
+        return verdict
+    if isinstance(verdict, int):
+        if verdict in (200, 204):  # the two that Flask-CloudFront takes for a yes
+            return None
+        if 400 <= verdict <= 599:
+            return int(verdict)
+        what = f"the int {int(verdict)}" if -1000 < verdict < 1000 else "an int out of range"
+    elif is_response(verdict):
+        return verdict  # type: ignore[return-value]
+    else:
+        if inspect.iscoroutine(verdict):
+            verdict.close()
+        what = f"the class {_name(verdict)}" if isinstance(verdict, type) else kind_of(verdict)
+    raise AuthorizerError(
+        f"authorizer {authorizer} returned {what}; expected True, False, PASS, a Grant, 200, 204, 400 to 599, "
+        "or a response (a WSGI application); nothing was signed"
+    )
+
+
+def _name(authorizer: object) -> str:
+    function = innermost(authorizer)
+    named: Any = function if hasattr(function, "__qualname__") else type(function)
+    return f"{named.__module__}.{named.__qualname__}"

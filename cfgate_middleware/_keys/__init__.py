@@ -1,0 +1,3 @@
+"""Keys: where they come from, which ones CloudFront accepts, and how they rotate."""
+
+from __future__ import annotations

@@ -1,0 +1,135 @@
+"""Rings of keys that rotate, and the lines they are written as.
+
+A public key cannot be replaced under its id at CloudFront, so what is rotated is always the pair of id and key:
+https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-content-trusted-signers.html
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Any, cast
+
+from cfgate_middleware._core.policy import to_epoch
+from cfgate_middleware._core.problems import Problems, Secret, kind_of
+from cfgate_middleware._core.signer import Memo, PolicySigner, SignerProtocol, check_signer
+from cfgate_middleware._keys.signer import Signer
+from cfgate_middleware.errors import ConfigError, SigningError
+
+LINES = "lines 'KEY_PAIR_ID SOURCE [ISO-8601 activation time]'"
+_LINE = re.compile(r"(\S+)\s+(.*?\S)(?:\s+(\d{4}-\d\d-\d\d\S*))?")
+
+
+class KeyRing:
+    """Key pairs in rotation, oldest to newest: the last active one signs. A single signer is a ring of one.
+
+    Args:
+        keys: signers, or pairs of a signer and its activation time: an aware datetime or epoch seconds. Without an
+            activation time a key is active at once.
+
+    Raises:
+        ConfigError: with every member that is not a signer; if there is no key, or an id occurs twice.
+    """
+
+    __slots__ = ("_newest_first",)
+
+    def __init__(self, keys: Iterable[SignerProtocol | tuple[SignerProtocol, datetime | float]]) -> None:
+        members = Secret(keys)
+        del keys  # in which a key may have been put by mistake
+        self._newest_first = tuple(reversed(_to_entries(members)))
+
+    def current(self, now: float) -> PolicySigner:
+        """Return the key that signs at ``now`` (epoch seconds).
+
+        Raises:
+            SigningError: if no key is active yet.
+        """
+        for signer, active_from in self._newest_first:
+            if active_from <= now:
+                return signer
+        first = min(active_from for _, active_from in self._newest_first)
+        raise SigningError(f"no key of the ring is active before {first} (epoch seconds)")
+
+    def __repr__(self) -> str:
+        return f"<KeyRing {' '.join(signer.key_pair_id for signer, _ in reversed(self._newest_first))}>"
+
+
+def _to_entries(members: Secret[Any]) -> list[tuple[PolicySigner, int]]:
+    if not isinstance(members.reveal(), Iterable) or isinstance(members.reveal(), str | bytes):
+        raise ConfigError(f"the key ring is {kind_of(members.reveal())}; expected an iterable of signers")
+    problems = Problems()
+    memo = Memo()
+    checked = [
+        problems.check(f"key {number}", lambda member: _to_entry(member, memo), member)
+        for number, member in enumerate(map(Secret, members.reveal()), start=1)
+    ]
+    entries = [entry for entry in checked if entry is not None]
+    ids = [signer.key_pair_id for signer, _ in entries]
+    for key_pair_id in sorted({name for name in ids if ids.count(name) > 1}):
+        problems.add(f"key pair id {key_pair_id} occurs twice in the ring; a new key gets a new id at CloudFront")
+    if not checked:
+        problems.add("the key ring is empty; expected at least one key")
+    problems.raise_any()
+    return entries
+
+
+def _to_entry(member: Secret[Any], memo: Memo) -> tuple[PolicySigner, int]:
+    pair = Secret(member.reveal() if isinstance(member.reveal(), tuple) else (member.reveal(), 0))
+    if len(pair.reveal()) != 2:
+        raise ValueError("expected a signer, or a pair of a signer and its activation time")
+    check_signer(pair.reveal()[0])
+    return PolicySigner(pair.reveal()[0], memo), to_epoch(pair.reveal()[1])
+
+
+def load_ring(entries: Secret[Iterable[Any]], hash_algorithm: object = None, folder: Path | None = None) -> KeyRing:
+    """Load every key of a ring.
+
+    Args:
+        entries: lines ``KEY_PAIR_ID SOURCE [ISO-8601 activation time]``, oldest key first, or tuples of the same, in
+            which a source may also be a key object and an activation time an aware datetime or epoch seconds. Empty
+            lines and those that begin with ``#`` are skipped.
+        hash_algorithm: for all keys.
+        folder: where relative paths start; the working directory by default.
+
+    Raises:
+        ConfigError: naming every line that cannot be used.
+    """
+    problems = Problems()
+    loaded: list[Any] = []
+    for number, entry in enumerate(map(Secret, entries.reveal()), start=1):
+        if not _is_comment(entry):
+            loaded.append(
+                problems.check(f"keys, line {number}", lambda line: _load_key(line, hash_algorithm, folder), entry)
+            )
+    problems.raise_any()
+    ring = problems.check("keys", KeyRing, Secret(loaded))
+    problems.raise_any()
+    return cast("KeyRing", ring)
+
+
+def _split_line(line: str) -> tuple[str | None, ...]:
+    match = _LINE.fullmatch(line.strip())
+    return match.groups() if match else ()
+
+
+def _is_comment(entry: Secret[Any]) -> bool:
+    return isinstance(entry.reveal(), str) and entry.reveal().lstrip()[:1] in ("", "#")
+
+
+def _load_key(entry: Secret[Any], hash_algorithm: object, folder: Path | None) -> tuple[Signer, Any]:
+    """Load one entry of a ring; what it holds is not shown, because a key may stand in the wrong place."""
+    fields = Secret(_split_line(entry.reveal()) if isinstance(entry.reveal(), str) else entry.reveal())
+    if not isinstance(fields.reveal(), tuple) or len(fields.reveal()) not in (2, 3):
+        raise ValueError(f"expected {LINES}, such as 'K2JCJMDEHXQW5F /etc/keys/new.pem 2026-12-01T00:00:00Z'")
+    active_from: object = (*fields.reveal(), None)[2]
+    if isinstance(active_from, str):
+        try:
+            active_from = datetime.fromisoformat(active_from)
+        except ValueError:
+            raise ValueError(
+                f"the activation time is {kind_of(active_from)}; expected ISO 8601 such as 2026-12-01T00:00:00Z"
+            ) from None
+    signer = Signer.load(fields.reveal()[0], Secret(fields.reveal()[1]), hash_algorithm, folder)
+    return signer, 0 if active_from is None else active_from

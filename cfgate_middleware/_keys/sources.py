@@ -1,0 +1,116 @@
+"""Where keys are kept: paths, PEM, key objects, environment variables, and AWS's stores.
+
+Rule: a value that may hold a key is never shown, only its kind and length; a reference such as ``env:NAME`` may be.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cfgate_middleware._core.problems import Secret, kind_of
+
+
+class RemoteKey(ABC):
+    """A private key that stays where it is and signs there, with SHA-256."""
+
+    kind: str  # "RSA" or "ECDSA"
+    deterministic: bool  # whether equal messages get equal signatures
+    hash_algorithm = "SHA256"
+
+    @abstractmethod
+    def sign(self, message: bytes) -> bytes:
+        """Sign ``message``: PKCS#1 v1.5 for RSA, ASN.1 DER for ECDSA."""
+
+    @abstractmethod
+    def public_key_pem(self) -> str:
+        """Return the public half as SPKI PEM."""
+
+
+def read_source(source: Secret[Any], folder: Path | None = None) -> Secret[Any]:
+    """Return what a source holds.
+
+    Args:
+        source: a path (str or PathLike), PEM as str or bytes, a ``cryptography`` key, or a reference: ``env:NAME`` (the
+            environment variable holds PEM), ``kms:KEY``, ``secretsmanager:NAME``, ``ssm:NAME``.
+        folder: where relative paths start; the working directory by default.
+
+    Returns:
+        PEM as str or bytes, a key object, or a :class:`RemoteKey`.
+
+    Raises:
+        ValueError: saying what could not be read.
+    """
+    if isinstance(source.reveal(), os.PathLike):
+        return _read_file(source, folder)
+    if not isinstance(source.reveal(), str) or "-----BEGIN" in source.reveal():
+        return source
+    if "${" in source.reveal() or "$(" in source.reveal():
+        raise ValueError(
+            f"{kind_of(source.reveal())} holds a shell placeholder that nothing filled in; write env:NAME to read the "
+            "environment variable NAME"
+        )
+    store = source.reveal().partition(":")[0]
+    if not is_reference(source):
+        return _read_file(source, folder)
+    if source.reveal() == f"{store}:":
+        raise ValueError(f"nothing follows {store}:; expected {store}:NAME")
+    return _STORES[store](source.reveal().partition(":")[2])
+
+
+def is_reference(source: Secret[Any]) -> bool:
+    """Return whether a source names a store, such as ``env:``."""
+    return isinstance(source.reveal(), str) and ":" in source.reveal() and source.reveal().partition(":")[0] in _STORES
+
+
+def _read_file(source: Secret[Any], folder: Path | None) -> Secret[Any]:
+    try:
+        return Secret((folder or Path()).joinpath(source.reveal()).read_bytes())
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not a path"
+    raise ValueError(
+        f"{kind_of(source.reveal())} was taken for a path that could not be read ({reason}); expected the path of a "
+        f"PEM file, PEM text, or a reference ({', '.join(f'{store}:' for store in _STORES)})"
+    )
+
+
+def _read_environment(name: str) -> Secret[Any]:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        raise ValueError("no variable name follows env:; expected env:NAME")
+    pem = Secret(os.environ.get(name))
+    if not pem.reveal():
+        raise ValueError(f"the environment variable {name} is not set")
+    if "-----BEGIN" not in (pem.reveal() or ""):
+        raise ValueError(
+            f"the environment variable {name} holds {kind_of(pem.reveal())} and no PEM; it must hold the key itself, "
+            "not a path"
+        )
+    return pem
+
+
+def _aws(function: str) -> Callable[[str], Secret[Any]]:
+    """Return a reader that imports what speaks to AWS when it is used, because most people keep no key there."""
+
+    def read(reference: str) -> Secret[Any]:
+        try:
+            module = importlib.import_module("cfgate_middleware._keys.aws")
+        except ImportError as error:
+            raise ValueError("keys kept at AWS need boto3: pip install 'cfgate-middleware[aws]'") from error
+        secret: Secret[Any] = getattr(module, function)(reference)
+        return secret
+
+    return read
+
+
+# Where a reference leads: one row per store.
+_STORES: dict[str, Callable[[str], Secret[Any]]] = {
+    "env": _read_environment,
+    "kms": _aws("open_kms_key"),
+    "secretsmanager": _aws("read_secret"),
+    "ssm": _aws("read_parameter"),
+}

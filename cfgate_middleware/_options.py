@@ -1,0 +1,158 @@
+"""The table of options: Python keywords, ini keys and documentation are all checked against it.
+
+A new option is a row here, a keyword in each shell, and code in the one module that acts on it.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from cfgate_middleware._core import checks
+from cfgate_middleware._core.answers import to_answer
+from cfgate_middleware._core.problems import Problems, Secret, shown
+from cfgate_middleware._keys.choice import choose_ring
+
+
+def read_text(text: str) -> str:
+    """Read a value as it is, unless PasteDeploy took a comment for a part of it."""
+    comment = re.search(r"(?:^|(?<=\s))[;#].*", text)
+    if comment:
+        raise ValueError(
+            f"PasteDeploy takes the inline comment {shown(comment[0])} for part of the value; put the comment on a "
+            "line of its own"
+        )
+    return text
+
+
+def read_verbatim(text: str) -> str:
+    """Read a value that may hold any character, such as PEM."""
+    return text
+
+
+def read_int(text: str) -> int:
+    """Read a whole number."""
+    if not re.fullmatch(r"[0-9]{1,18}", read_text(text)):
+        raise ValueError("expected a whole number")
+    return int(text)
+
+
+def read_names(text: str) -> list[str]:
+    """Read names between spaces, commas or line ends."""
+    return re.findall(r"[^\s,]+", read_text(text))
+
+
+def read_fields(text: str) -> list[tuple[str, str]]:
+    """Read lines ``Name: value``."""
+    fields = []
+    for line in filter(None, text.splitlines()):
+        field, colon, value = line.partition(":")
+        if not colon:
+            raise ValueError(f"the line {shown(line)} is not a header field; expected 'Name: value' lines")
+        fields.append((field.strip(), value.strip()))
+    return fields
+
+
+def read_object(text: str) -> Any:
+    """Import ``package.module:name``."""
+    if ":" not in read_text(text):
+        raise ValueError("expected package.module:callable")
+    try:
+        return pkgutil.resolve_name(text)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"could not be imported ({error})") from error
+
+
+class Option(NamedTuple):
+    """A row of the table.
+
+    Attributes:
+        name: the Python keyword and the ini key.
+        meaning: one line of documentation.
+        convert: from what is given to what is used; None for a key option, all of which make one ring.
+        default: what None stands for.
+        read: from the text of an ini file to what Python code would give; None if an ini file cannot have it.
+        of_distribution: whether a :class:`Distribution` has it. A gate may have it too, and then builds its own.
+    """
+
+    name: str
+    meaning: str
+    convert: Callable[[Any], Any] | None = None
+    default: object = None
+    read: Callable[[str], Any] | None = read_text
+    of_distribution: bool = False
+
+
+OPTIONS = (
+    Option("prefix", "path below which the gate answers, relative to where it is mounted", checks.to_prefix),
+    Option("distribution", "a Distribution, instead of domain and keys", read=None),
+    Option(
+        "domain", "the distribution's address, with an optional base path", checks.to_base_url, of_distribution=True
+    ),
+    Option("key_pair_id", "the public key's id at CloudFront", of_distribution=True),
+    Option("private_key", "where the private key is", read=read_verbatim, of_distribution=True),
+    Option("priv_key_string", "the same, as Flask-CloudFront called it", read=read_verbatim, of_distribution=True),
+    Option("keys", "several keys in rotation", read=read_verbatim, of_distribution=True),
+    Option("signer", "an object that signs", read=None, of_distribution=True),
+    Option("hash_algorithm", "SHA256, or SHA1 for RSA keys", default="SHA256", of_distribution=True),
+    Option("expires", "seconds a grant is valid at least", checks.to_seconds, 60, read_int, of_distribution=True),
+    Option(
+        "reuse_for",
+        "seconds that one URL is reused",
+        checks.to_reuse_seconds,
+        0,
+        read_int,
+        of_distribution=True,
+    ),
+    Option("code", "status of redirects", checks.to_code, 303, read_int),
+    Option("headers", "extra header fields on grants", checks.to_headers, read=read_fields),
+    Option("forward_query", "names of viewer parameters to keep", checks.to_forward_query, read=read_names),
+    Option("index", "file name for paths that end in a slash", checks.to_index),
+    Option("answer", "redirect, cookies or json", to_answer, "redirect"),
+    Option("cookie_domain", "domain of signed cookies", checks.to_cookie_domain),
+    Option("cookie_path", "path of signed cookies", checks.to_cookie_path),
+    Option("cookie_samesite", "SameSite of signed cookies", checks.to_samesite, "Lax"),
+    Option("on_decision", "called with the record of each decision", checks.to_callback, read=read_object),
+)
+KEY_OPTIONS = frozenset(option.name for option in OPTIONS if option.of_distribution and option.convert is None)
+
+
+def compile_options(given: Secret[Mapping[str, Any]], problems: Problems) -> dict[str, Any]:
+    """Return the compiled values of the options that are given, by name; the key options become ``ring``.
+
+    What is wrong is kept in ``problems``, and its value is None then.
+    """
+    values: dict[str, Any] = {}
+    for option in OPTIONS:
+        if option.convert is not None and option.name in given.reveal():
+            value = given.reveal()[option.name]
+            values[option.name] = problems.check(
+                option.name, option.convert, option.default if value is None else value
+            )
+    if given.reveal().keys() >= KEY_OPTIONS:
+        values["ring"] = problems.attempt(choose_ring, given)
+    for problem in _contradictions(values):
+        problems.add(problem)
+    return values
+
+
+def _contradictions(values: Mapping[str, Any]) -> Iterator[str]:
+    """Find options that are fine alone but not together."""
+    expires, reuse_for = values.get("expires"), values.get("reuse_for")
+    if expires is not None and reuse_for is not None and reuse_for > expires:
+        yield f"reuse_for={reuse_for}: expected at most expires, which is {expires}"
+    base_url = values.get("domain")
+    if base_url is None:
+        return
+    domain, path = values.get("cookie_domain"), values.get("cookie_path")
+    host, base_path = urlsplit(base_url).hostname or "", f"{urlsplit(base_url).path}/"
+    if domain is not None and host != domain and not host.endswith(f".{domain}"):
+        yield (
+            f"cookie_domain={shown(domain)}: browsers would not send the cookies to {host}; expected a domain that "
+            "covers it"
+        )
+    if path is not None and not (base_path.startswith(f"{path.rstrip('/')}/") or path.startswith(base_path)):
+        yield f"cookie_path={shown(path)}: nothing below the domain's base path {base_path} would get the cookies"

@@ -1,0 +1,137 @@
+"""What the shells for WSGI and ASGI share: from options to a compiled gate, the clock, and the report of a decision."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, Unpack
+
+from cfgate_middleware._core.answers import Decision, DecisionRecord, Facts
+from cfgate_middleware._core.encoding import is_object_path, spell_path
+from cfgate_middleware._core.gate import Gate
+from cfgate_middleware._core.grant import Conditions
+from cfgate_middleware._core.problems import Problems, Secret, kind_of, shown
+from cfgate_middleware._core.signing import GrantSigner
+from cfgate_middleware._core.verdicts import name_authorizer
+from cfgate_middleware._options import OPTIONS, compile_options
+from cfgate_middleware.distribution import Distribution
+from cfgate_middleware.errors import ConfigError, SigningError
+
+logger = logging.getLogger("cfgate_middleware")
+
+
+class GateShell:
+    """The base of every shell: a gate compiled from options, its distribution, and what its users may ask of it.
+
+    Attributes:
+        distribution: the :class:`Distribution` that is signed for.
+    """
+
+    distribution: Distribution
+
+    def _set_up(
+        self,
+        check_app: Callable[[Any], Any],
+        app: object,
+        authorize: object,
+        is_response: Callable[[object], bool],
+        given: Secret[dict[str, Any]],
+    ) -> None:
+        """Compile the gate.
+
+        Args:
+            check_app, app: from what is wrapped to what is called.
+            authorize: the authorizer.
+            is_response: whether a verdict is an application that answers.
+            given: the options by name.
+
+        Raises:
+            ConfigError: with every problem found.
+        """
+        problems = Problems()
+        self._app: Any = problems.check("app", check_app, app, secret=app is not None)
+        name = problems.check("authorize", name_authorizer, authorize, secret=True)
+        values = compile_gate_options(given, problems)
+        problems.raise_any()
+        self._authorize: Any = authorize
+        self._on_decision: Callable[[DecisionRecord], object] | None = values["on_decision"]
+        self.distribution = values["distribution"] or Distribution.of(values)
+        distribution = self.distribution
+        signer = GrantSigner(distribution.base_url, distribution.ring, values["expires"], values["reuse_for"])
+        self._gate = Gate(values, signer, name or "", is_response)
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """Return the distribution's clock: what returns the time in epoch seconds; set it to test at another time."""
+        return self.distribution.clock
+
+    @clock.setter
+    def clock(self, clock: Callable[[], float]) -> None:
+        self.distribution.clock = clock
+
+    def sign(self, path: str, **conditions: Unpack[Conditions]) -> str:
+        """Return the signed URL of an object; arguments and errors as for :meth:`Distribution.sign`."""
+        return self.distribution.sign(path, **conditions)
+
+    def clear_cookies(self, *paths: str) -> list[tuple[str, str]]:
+        """Return the header fields with which a log-out view clears signed cookies from this browser.
+
+        Access ends when the grant ends, not here: a copy of the cookies works until then.
+
+        Args:
+            paths: the decoded scopes and objects on the distribution that cookies were set for, such as
+                ``"/films/42/"``; none are needed with the option ``cookie_path``.
+
+        Raises:
+            ConfigError: if a path is not clean, or none says which cookies are meant.
+        """
+        if not paths and self._gate.answers.cookie_path is None:
+            raise ConfigError("clear_cookies: expected the paths that cookies were set for, such as '/films/42/'")
+        for path in paths:
+            if not isinstance(path, str) or not (path == "/" or is_object_path(path.removesuffix("/"))):
+                raise ConfigError(f"clear_cookies: {shown(path)}: expected a clean decoded path, such as '/films/42/'")
+        return self._gate.answers.clear_cookies(map(spell_path, paths))
+
+    def __repr__(self) -> str:
+        key_pair_id = self.distribution.ring.current(self.clock()).key_pair_id
+        return f"<{type(self).__name__} {self._gate.prefix or '/'} {self.distribution.base_url} {key_pair_id}>"
+
+    def _decide(self, facts: Facts, verdict: object) -> Decision:
+        """Return the decision for a verdict; a failure to sign is logged."""
+        try:
+            return self._gate.decide(facts, verdict, self.distribution.clock())
+        except SigningError as error:
+            logger.error("%s %s -> not signed: %s", facts.method, facts.request_path, error)
+            raise
+
+    def _report(self, decision: Decision) -> None:
+        """Log a decision, and hand its record to ``on_decision``, before the response starts."""
+        if logger.isEnabledFor(logging.INFO):
+            path, method, *rest = decision.record
+            logger.info("%s %s -> %s %s key=%s end=%s", method, path, *rest)
+        if self._on_decision is not None:
+            self._on_decision(decision.record)
+
+
+def compile_gate_options(given: Secret[dict[str, Any]], problems: Problems) -> dict[str, Any]:
+    """Return the compiled options of a gate by name; what is not given of a signature's life is the distribution's."""
+    distribution = given.reveal()["distribution"]
+    if distribution is None:
+        return {"distribution": None, **compile_options(given, problems)}
+    if not isinstance(distribution, Distribution):
+        problems.add(f"distribution is {kind_of(distribution)}; expected a Distribution")
+        return {}
+    both = [name for name in DISTRIBUTION_OPTIONS if given.reveal()[name] is not None]
+    if both:
+        problems.add(f"distribution and {' and '.join(both)} are both given; a distribution has its own: leave one out")
+    own = {name: value for name, value in given.reveal().items() if name not in DISTRIBUTION_OPTIONS}
+    own["domain"] = distribution.base_url
+    for name in ("expires", "reuse_for"):
+        own[name] = getattr(distribution, name) if own[name] is None else own[name]
+    return {"distribution": distribution, **compile_options(Secret(own), problems)}
+
+
+# What a gate may not be given beside a distribution: all of its options but the life of a signature.
+DISTRIBUTION_OPTIONS = tuple(
+    option.name for option in OPTIONS if option.of_distribution and option.name not in ("expires", "reuse_for")
+)

@@ -1,0 +1,248 @@
+"""A distribution: its domain, its keys and the life of a signature, and what can be signed for it outside of a gate."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
+from urllib.parse import parse_qsl, unquote
+
+from cfgate_middleware._core.answers import Answers, Decision, Facts
+from cfgate_middleware._core.checks import to_query
+from cfgate_middleware._core.encoding import is_object_path, spell_path, spell_query
+from cfgate_middleware._core.grant import Conditions, Grant, PolicyConditions, ScopedConditions
+from cfgate_middleware._core.policy import MAX_EPOCH
+from cfgate_middleware._core.problems import Problems, Secret, shown
+from cfgate_middleware._core.signed import Signed
+from cfgate_middleware._core.signing import GrantSigner
+from cfgate_middleware._core.urls import is_loopback, parse_location
+from cfgate_middleware._keys.choice import AnySigner, to_ring
+from cfgate_middleware._options import OPTIONS, compile_options
+from cfgate_middleware.errors import ConfigError, PathError
+
+if TYPE_CHECKING:
+    import webob
+
+logger = logging.getLogger("cfgate_middleware")
+
+Written = TypeVar("Written", str, dict[str, str])
+
+# What a redirect of a Distribution looks like: that of a gate without options.
+_DEFAULTS = {option.name: option.default for option in OPTIONS} | {"headers": ()}
+
+
+class Distribution:
+    """What CloudFront knows of us, loaded once and shared by gates, views, templates, mailers and jobs.
+
+    Args:
+        domain: the distribution's address, such as ``"https://d111111abcdef8.cloudfront.net"``, optionally with a
+            base path that is put before every resource.
+        key_pair_id: the public key's id at CloudFront.
+        private_key: path, PEM text or bytes, a ``cryptography`` private key, or a reference: ``env:NAME``,
+            ``kms:KEY``, ``secretsmanager:NAME``, ``ssm:NAME``.
+        priv_key_string: the name Flask-CloudFront gave ``private_key``.
+        keys: several keys in rotation, oldest first: a :class:`KeyRing`, lines ``KEY_PAIR_ID SOURCE [ISO-8601
+            activation time]`` or tuples of the same, or ``file:PATH`` of such lines, which is watched.
+        signer: a :class:`Signer`, a :class:`KeyRing`, or any object that implements the signer protocol.
+        hash_algorithm: ``"SHA256"`` or ``"SHA1"`` (RSA only).
+        expires: seconds (int or timedelta) every signature is valid at least.
+        reuse_for: seconds (int or timedelta) during which the same object gets the same URL; at most ``expires``.
+
+    Raises:
+        ConfigError: with every problem found.
+
+    Attributes:
+        clock: returns the time in epoch seconds; replace it to test at another time.
+    """
+
+    def __init__(
+        self,
+        domain: str,
+        *,
+        key_pair_id: str | None = None,
+        private_key: Any = None,
+        priv_key_string: Any = None,
+        keys: AnySigner | str | Iterable[Any] | None = None,
+        signer: AnySigner | None = None,
+        hash_algorithm: str = "SHA256",
+        expires: int | timedelta = 60,
+        reuse_for: int | timedelta = 0,
+    ) -> None:
+        given: Secret[Mapping[str, Any]] = Secret(
+            {
+                "domain": domain,
+                "key_pair_id": key_pair_id,
+                "private_key": private_key,
+                "priv_key_string": priv_key_string,
+                "keys": keys,
+                "signer": signer,
+                "hash_algorithm": hash_algorithm,
+                "expires": expires,
+                "reuse_for": reuse_for,
+            }
+        )
+        del key_pair_id, private_key, priv_key_string, keys, signer  # so that no error tracker finds a key here
+        problems = Problems()
+        values = compile_options(given, problems)
+        problems.raise_any()
+        self._set_up(values)
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Distribution:
+        """Return a distribution with options that are compiled already."""
+        distribution = cls.__new__(cls)
+        distribution._set_up(values)
+        return distribution
+
+    def _set_up(self, values: Mapping[str, Any]) -> None:
+        self.clock: Callable[[], float] = time.time
+        self.base_url: str = values["domain"]
+        self.ring = values["ring"]
+        self.expires: int = values["expires"]
+        self.reuse_for: int = values["reuse_for"]
+        self._signer = GrantSigner(self.base_url, self.ring, self.expires, self.reuse_for)
+        current = self.ring.current(self.clock())
+        if self.reuse_for and not current.deterministic:
+            logger.warning(
+                "reuse_for: key %s signs differently each time, so URLs repeat within one process only",
+                current.key_pair_id,
+            )
+        if self.base_url.startswith("http://") and not is_loopback(self.base_url):
+            logger.warning("domain %s: signed URLs will cross the network in clear; use https", self.base_url)
+
+    def sign(self, path: str, **conditions: Unpack[Conditions]) -> str:
+        """Return the signed URL of an object, for code that has authorized the viewer itself.
+
+        Args:
+            path: decoded path on the distribution, such as ``"/reports/1.pdf"``.
+            conditions: ``expires``, ``not_before``, ``ip_address``, ``scope``, ``query`` and ``filename``, as in
+                :class:`Grant`.
+
+        Raises:
+            PathError: if the path cannot be an object, or the URL is longer than CloudFront takes.
+            ConfigError: if the conditions cannot be signed.
+            SigningError: if the signer fails.
+        """
+        return self._signed(path, Grant.of(Conditions, conditions)).to_url()
+
+    def cookies(self, path: str, **conditions: Unpack[ScopedConditions]) -> dict[str, str]:
+        """Return the values of the signed cookies for an object or a scope, by name.
+
+        Args:
+            path: decoded path on the distribution.
+            conditions: ``expires``, ``not_before``, ``ip_address`` and ``scope``, as in :class:`Grant`.
+
+        Raises:
+            PathError, ConfigError, SigningError: as for :meth:`sign`.
+        """
+        return self._signed(path, Grant.of(ScopedConditions, conditions)).to_cookies()
+
+    def query(self, scope: str, **conditions: Unpack[PolicyConditions]) -> str:
+        """Return the query string that opens everything below a scope, to be put on each of its URLs.
+
+        Args:
+            scope: decoded path on the distribution that ends in ``/``, such as ``"/films/42/"``; ``"/"`` for all.
+            conditions: ``expires``, ``not_before`` and ``ip_address``, as in :class:`Grant`.
+
+        Raises:
+            PathError: if that is no scope.
+            ConfigError, SigningError: as for :meth:`sign`.
+        """
+        if not isinstance(scope, str) or not (scope == "/" or (scope[-1:] == "/" and is_object_path(scope[:-1]))):
+            raise PathError(f"scope={shown(scope)}: expected a clean decoded path that starts and ends with '/'")
+        return self._sign(Grant.of(ScopedConditions, {**conditions, "scope": scope}), scope).to_query()
+
+    def redirect(self, path: str, **conditions: Unpack[Conditions]) -> webob.Response:
+        """Return the redirect to an object, for a view to return; no cache keeps it. Arguments as for :meth:`sign`."""
+        signed = self._signed(path, Grant.of(Conditions, conditions))
+        facts = Facts("GET", spell_path(path), path, spell_path(path))
+        return to_response(Answers(_DEFAULTS, self.base_url).granted(facts, None, (), signed))
+
+    def _signed(self, path: str, grant: Grant) -> Signed:
+        if not is_object_path(path):
+            raise PathError(
+                f"path={shown(path)}: expected the decoded path of one object, such as '/reports/1.pdf': a leading "
+                "slash, no dot or empty segments, no backslash or control characters, no trailing slash"
+            )
+        return self._sign(grant, path)
+
+    def _sign(self, grant: Grant, path: str) -> Signed:
+        return self._signer.sign(grant, path, spell_path(path), (), self.clock())
+
+    def __repr__(self) -> str:
+        return f"<Distribution {self.base_url} {self.ring!r}>"
+
+
+def to_response(decision: Decision) -> webob.Response:
+    """Return a decision as a response, which is a WSGI application too."""
+    import webob  # only what returns responses needs it
+
+    return webob.Response(status=decision.status, headerlist=list(decision.headers), body=decision.body)
+
+
+def signed_url(url: str, signer: AnySigner, *, now: float | None = None, **conditions: Unpack[ScopedConditions]) -> str:
+    """Sign a viewer URL.
+
+    Args:
+        url: the whole viewer URL, spelled as it is sent.
+        signer: a :class:`Signer`, a :class:`KeyRing`, or any object that implements the signer protocol.
+        now: epoch seconds; the time of the call by default.
+        conditions: ``expires`` (60 seconds by default), ``not_before``, ``ip_address`` and ``scope``, as in
+            :class:`Grant`.
+
+    Raises:
+        PathError: if the URL cannot be signed.
+        ConfigError: if the conditions cannot be signed.
+        SigningError: if the signer fails.
+    """
+    location = Secret(url)
+    del url  # which may hold a signature, if it was signed before
+    return _sign_location(location, signer, now, conditions).to_url()
+
+
+def signed_cookies(
+    url: str, signer: AnySigner, *, now: float | None = None, **conditions: Unpack[ScopedConditions]
+) -> dict[str, str]:
+    """Return the values of the ``CloudFront-*`` cookies for a viewer URL; arguments as for :func:`signed_url`."""
+    location = Secret(url)
+    del url
+    return _sign_location(location, signer, now, conditions).to_cookies()
+
+
+def _sign_location(
+    location: Secret[str], signer: AnySigner, now: float | None, conditions: Mapping[str, Any]
+) -> Signed:
+    grant = Grant.of(ScopedConditions, conditions)
+    try:
+        base_url, path, spelled_path, query = parse_object_url(location)
+    except ValueError as error:
+        raise PathError(f"url={shown_location(location)}: {error}") from None
+    seconds = time.time() if now is None else now
+    # Milliseconds would make a URL for thousands of years.
+    if not isinstance(seconds, int | float) or not 0 <= seconds <= MAX_EPOCH:
+        raise ConfigError(f"now={shown(now)}: expected epoch seconds from 0 to {MAX_EPOCH}")
+    return GrantSigner(base_url, to_ring(signer), 60).sign(grant, path, spelled_path, query, seconds)
+
+
+def parse_object_url(location: Secret[Any]) -> tuple[str, str, str, tuple[tuple[str, str], ...]]:
+    """Read a whole viewer URL: base URL, path decoded and as spelled, and parameters.
+
+    Raises:
+        ValueError: if it is not spelled as it would be signed.
+    """
+    if not isinstance(location.reveal(), str) or not location.reveal():
+        raise ValueError("expected a whole viewer URL, such as 'https://d111111abcdef8.cloudfront.net/reports/1.pdf'")
+    base_url, path = parse_location(location.reveal().partition("?")[0])
+    query = Secret(location.reveal().partition("?")[2])
+    pairs = Secret(to_query(parse_qsl(query.reveal(), keep_blank_values=True)))
+    if spell_query(pairs.reveal()) != query.reveal():
+        raise ValueError("the query must be name=value pairs in unreserved characters, all else %XX in upper case")
+    return base_url, unquote(path), path, pairs.reveal()
+
+
+def shown_location(location: Secret[Any]) -> str:
+    """Return a location as an error may show it: its query may hold a signature."""
+    text = location.reveal().partition("?")[0] if isinstance(location.reveal(), str) else location.reveal()
+    return shown(text)

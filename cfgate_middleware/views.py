@@ -1,0 +1,127 @@
+"""A redirect for a view to return, as in Flask-CloudFront."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, cast
+
+from cfgate_middleware._core.answers import Facts
+from cfgate_middleware._core.checks import Pairs
+from cfgate_middleware._core.gate import Gate
+from cfgate_middleware._core.problems import Problems, Secret
+from cfgate_middleware._core.signing import GrantSigner
+from cfgate_middleware._core.verdicts import PASS, name_authorizer
+from cfgate_middleware._keys.choice import AnySigner
+from cfgate_middleware._options import OPTIONS, compile_options
+from cfgate_middleware.distribution import parse_object_url, shown_location, to_response
+from cfgate_middleware.errors import AuthorizerError, ConfigError
+from cfgate_middleware.middleware import ask, is_response, no_store
+
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIApplication
+
+    import webob
+
+Query = tuple[tuple[str, str], ...]
+
+
+class CloudFrontRedirect:
+    """A redirect to one signed URL, authorized when it is sent; the view-level form, as in Flask-CloudFront.
+
+    Subclass it and override ``authorize``, or pass ``authorize=``. Then return ``go(…)`` from a view.
+
+    Args:
+        location: the whole viewer URL, spelled as it is sent; a bare domain signs ``/``.
+        code: redirect status: 303, 301, 302, 307 or 308.
+        headers: extra header fields on the redirect.
+        authorize: called with what ``go`` is called with; returns a verdict.
+        signer: a :class:`Signer`, built once at import: loading an RSA key costs about 30 ms.
+        key_pair_id, private_key, priv_key_string, hash_algorithm: what to build a signer from, instead.
+        expires: seconds (int or timedelta) the redirect is valid at least.
+
+    Raises:
+        ConfigError: with every problem found.
+
+    Attributes:
+        clock: returns the time in epoch seconds; replace it to test at another time.
+    """
+
+    def __init__(
+        self,
+        location: str,
+        code: int = 303,
+        headers: Pairs | None = None,
+        *,
+        authorize: Callable[..., object] | None = None,
+        signer: AnySigner | None = None,
+        key_pair_id: str | None = None,
+        private_key: Any = None,
+        priv_key_string: Any = None,
+        hash_algorithm: str | None = None,
+        expires: int | timedelta = 60,
+    ) -> None:
+        url = Secret(location)
+        given: Secret[dict[str, Any]] = Secret(
+            {option.name: None for option in OPTIONS if option.name not in ("prefix", "domain")}
+            | {
+                "code": code,
+                "headers": headers,
+                "signer": signer,
+                "key_pair_id": key_pair_id,
+                "private_key": private_key,
+                "priv_key_string": priv_key_string,
+                "hash_algorithm": hash_algorithm,
+                "expires": expires,
+            }
+        )
+        del location, headers, signer, key_pair_id, private_key, priv_key_string  # no error tracker finds a key here
+        problems = Problems()
+        parts = problems.check(f"location={shown_location(url)}", parse_object_url, url)
+        chosen = problems.attempt(self._choose_authorizer, authorize)
+        name = problems.check("authorize", name_authorizer, chosen, secret=True) if chosen else ""
+        values = compile_options(given, problems)
+        problems.raise_any()
+        base_url, path, spelled_path, query = cast("tuple[str, str, str, Query]", parts)
+        self.clock: Callable[[], float] = time.time
+        self._authorize = cast("Callable[..., object]", chosen)
+        self._facts = Facts("GET", spelled_path, path, spelled_path, query)
+        grant_signer = GrantSigner(base_url, values["ring"], values["expires"])
+        self._gate = Gate({"prefix": "", **values}, grant_signer, name or "", is_response)
+
+    def _choose_authorizer(self, authorize: Callable[..., object] | None) -> Callable[..., object]:
+        overridden = type(self).authorize is not CloudFrontRedirect.authorize
+        if authorize is None and not overridden:
+            raise ConfigError("authorize is missing: override authorize() in a subclass, or pass authorize=")
+        if authorize is not None and overridden:
+            raise ConfigError(f"{type(self).__qualname__}.authorize and authorize= are both given; leave one out")
+        return self.authorize if authorize is None else authorize
+
+    def authorize(self, *args: Any, **kwargs: Any) -> object:
+        """Return a verdict; override this where ``authorize=`` is not given."""
+        raise AuthorizerError("CloudFrontRedirect.authorize has no verdict of its own; override it without super()")
+
+    def go(self, *args: Any, **kwargs: Any) -> webob.Response | WSGIApplication:
+        """Ask the authorizer and return the answer for the view to return.
+
+        Returns:
+            the redirect or the refusal as a ``webob.Response``, which is a WSGI application too; where the
+            authorizer returned or raised a response of its own, that one, kept out of caches.
+
+        Raises:
+            AuthorizerError: if the return value is not a valid verdict, or is PASS: a view wraps no application.
+            SigningError: if the signer fails.
+        """
+        import webob  # only what returns responses needs it
+
+        verdict = ask(self._authorize, *args, **kwargs)
+        if verdict is PASS:
+            raise AuthorizerError("authorize() returned PASS, but a CloudFrontRedirect wraps no application")
+        decision = self._gate.decide(self._facts, verdict, self.clock())
+        if isinstance(decision.app, webob.Response):
+            decision.app.headers.setdefault("Cache-Control", "no-store")
+            return decision.app
+        if decision.app is not None:
+            return no_store(decision.app)
+        return to_response(decision)
