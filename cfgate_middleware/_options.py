@@ -127,12 +127,12 @@ def compile_options(given: Secret[Mapping[str, Any]], problems: Problems) -> dic
     """
     values: dict[str, Any] = {}
     for option in OPTIONS:
-        if option.convert is not None and option.name in given.reveal():
-            value = given.reveal()[option.name]
+        if option.convert is not None and option.name in given.value:
+            value = given.value[option.name]
             values[option.name] = problems.check(
                 option.name, option.convert, option.default if value is None else value
             )
-    if given.reveal().keys() >= KEY_OPTIONS:
+    if given.value.keys() >= KEY_OPTIONS:
         values["ring"] = problems.attempt(choose_ring, given)
     for problem in _contradictions(values):
         problems.add(problem)

@@ -115,16 +115,16 @@ class GateShell:
 
 def compile_gate_options(given: Secret[dict[str, Any]], problems: Problems) -> dict[str, Any]:
     """Return the compiled options of a gate by name; what is not given of a signature's life is the distribution's."""
-    distribution = given.reveal()["distribution"]
+    distribution = given.value["distribution"]
     if distribution is None:
         return {"distribution": None, **compile_options(given, problems)}
     if not isinstance(distribution, Distribution):
         problems.add(f"distribution is {kind_of(distribution)}; expected a Distribution")
         return {}
-    both = [name for name in DISTRIBUTION_OPTIONS if given.reveal()[name] is not None]
+    both = [name for name in DISTRIBUTION_OPTIONS if given.value[name] is not None]
     if both:
         problems.add(f"distribution and {' and '.join(both)} are both given; a distribution has its own: leave one out")
-    own = {name: value for name, value in given.reveal().items() if name not in DISTRIBUTION_OPTIONS}
+    own = {name: value for name, value in given.value.items() if name not in DISTRIBUTION_OPTIONS}
     own["domain"] = distribution.base_url
     for name in ("expires", "reuse_for"):
         own[name] = getattr(distribution, name) if own[name] is None else own[name]

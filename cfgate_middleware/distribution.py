@@ -232,17 +232,17 @@ def parse_object_url(location: Secret[Any]) -> tuple[str, str, str, tuple[tuple[
     Raises:
         ValueError: if it is not spelled as it would be signed.
     """
-    if not isinstance(location.reveal(), str) or not location.reveal():
+    if not isinstance(location.value, str) or not location.value:
         raise ValueError("expected a whole viewer URL, such as 'https://d111111abcdef8.cloudfront.net/reports/1.pdf'")
-    base_url, path = parse_location(location.reveal().partition("?")[0])
-    query = Secret(location.reveal().partition("?")[2])
-    pairs = Secret(to_query(parse_qsl(query.reveal(), keep_blank_values=True)))
-    if spell_query(pairs.reveal()) != query.reveal():
+    base_url, path = parse_location(location.value.partition("?")[0])
+    query = Secret(location.value.partition("?")[2])
+    pairs = Secret(to_query(parse_qsl(query.value, keep_blank_values=True)))
+    if spell_query(pairs.value) != query.value:
         raise ValueError("the query must be name=value pairs in unreserved characters, all else %XX in upper case")
-    return base_url, unquote(path), path, pairs.reveal()
+    return base_url, unquote(path), path, pairs.value
 
 
 def shown_location(location: Secret[Any]) -> str:
     """Return a location as an error may show it: its query may hold a signature."""
-    text = location.reveal().partition("?")[0] if isinstance(location.reveal(), str) else location.reveal()
+    text = location.value.partition("?")[0] if isinstance(location.value, str) else location.value
     return shown(text)

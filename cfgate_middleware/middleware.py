@@ -136,10 +136,10 @@ class CloudFrontGate(GateShell):
         return self._decide(facts, ask(self._authorize, environ))
 
 
-def ask(authorize: Callable[..., object], *args: Any, **kwargs: Any) -> object:
+def ask(authorize: Callable[..., object], *arguments: object) -> object:
     """Return the verdict of an authorizer, which may raise it: HTTP exceptions of WebOb and others are responses."""
     try:
-        return authorize(*args, **kwargs)
+        return authorize(*arguments)
     except Exception as error:
         if not callable(error):
             raise

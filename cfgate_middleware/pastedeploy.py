@@ -59,30 +59,30 @@ class _Filter:
             problems.raise_any()
 
     def __call__(self, app: WSGIApplication | None) -> CloudFrontGate:
-        return CloudFrontGate(app, **self._arguments.reveal())
+        return CloudFrontGate(app, **self._arguments.value)
 
 
 def _read(conf: Conf, problems: Problems) -> Secret[dict[str, Any]]:
     """Return the gate's keyword arguments; an option whose text cannot be read is left out."""
     arguments: Secret[dict[str, Any]] = Secret(dict.fromkeys(KEY_OPTIONS | _REQUIRED))
     for option in OPTIONS:
-        if option.read is not None and option.name in conf.reveal():
-            read = problems.check(option.name, option.read, conf.reveal()[option.name].strip())
+        if option.read is not None and option.name in conf.value:
+            read = problems.check(option.name, option.read, conf.value[option.name].strip())
             if read is None:
-                del arguments.reveal()[option.name]
+                del arguments.value[option.name]
             else:
-                arguments.reveal()[option.name] = read
+                arguments.value[option.name] = read
     authorize = problems.attempt(_authorizer, conf)
     if authorize is not None:
         problems.check("authorize", name_authorizer, authorize, secret=True)
-    arguments.reveal()["authorize"] = authorize
+    arguments.value["authorize"] = authorize
     return arguments
 
 
 def _unknown(section: Conf) -> Iterator[str]:
     names = {option.name for option in OPTIONS if option.read is not None} | {"authorize"}
     python_only = {option.name for option in OPTIONS if option.read is None}
-    for name in section.reveal():
+    for name in section.value:
         if name in python_only:
             yield f"{name}: this option takes a Python object and cannot be set in an ini file"
         elif name not in names and not name.startswith(_ROLE):
@@ -98,13 +98,13 @@ def _with_dropped(default: Conf, section: Conf, problems: Problems) -> Conf:
         the section, completed with what it cannot do without, so that a dropped option is not reported as missing too.
     """
     needed = {"authorize", *_REQUIRED}
-    if "keys" not in section.reveal():
+    if "keys" not in section.value:
         needed.add("key_pair_id")
-        if not {"private_key", "priv_key_string"} & section.reveal().keys():
+        if not {"private_key", "priv_key_string"} & section.value.keys():
             needed |= {"private_key", "priv_key_string", "keys"}
     known = needed | {option.name for option in OPTIONS}
-    conf = Secret(dict(section.reveal()))
-    for name in default.reveal().keys() - section.reveal().keys():
+    conf = Secret(dict(section.value))
+    for name in default.value.keys() - section.value.keys():
         is_role = name.startswith(_ROLE)  # without it another authorizer would decide
         if not (is_role or name in known):
             continue
@@ -114,34 +114,34 @@ def _with_dropped(default: Conf, section: Conf, problems: Problems) -> Conf:
         )
         if is_role or name in needed:
             problems.add(trap)
-            conf.reveal()[name] = default.reveal()[name]
+            conf.value[name] = default.value[name]
         else:
             logger.warning("%s", trap)
-    return Secret(conf.reveal())
+    return Secret(conf.value)
 
 
 def _authorizer(conf: Conf) -> Any:
     """Import the authorizer; with ``authorize.ROLE`` lines, call it once with them to get the real one."""
     problems = Problems()
-    where = conf.reveal().get("authorize")
+    where = conf.value.get("authorize")
     authorizer = problems.check("authorize", _to_object, None if where is None else where.strip())
     roles = Secret(
         {
             name.removeprefix(_ROLE): problems.check(name, read_text, value.strip())
-            for name, value in conf.reveal().items()
+            for name, value in conf.value.items()
             if name.startswith(_ROLE)
         }
     )
     problems.raise_any()
-    if not roles.reveal():
+    if not roles.value:
         return authorizer
-    names = ", ".join(roles.reveal())
+    names = ", ".join(roles.value)
     if not callable(authorizer):
         raise ConfigError(f"authorize is {kind_of(authorizer)}; expected a callable that takes {names}")
     try:
-        return authorizer(**roles.reveal())
+        return authorizer(**roles.value)
     except (TypeError, ValueError) as error:
-        lines = ", ".join(f"{_ROLE}{role}" for role in roles.reveal())
+        lines = ", ".join(f"{_ROLE}{role}" for role in roles.value)
         raise ConfigError(f"authorize={shown(where)}: could not be called with {lines} ({error})") from error
 
 

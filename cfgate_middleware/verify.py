@@ -128,15 +128,15 @@ class KeyGroup:
         del keys  # in which a private key may stand by mistake
         problems = Problems()
         self._keys: dict[str, PublicKey] = {}
-        for number, key_pair_id in enumerate(given.reveal(), start=1):
+        for number, key_pair_id in enumerate(given.value, start=1):
             # A wrong id is not shown: it may be a key in the wrong place.
             name = problems.check(f"key group, entry {number}", to_key_pair_id, key_pair_id, secret=True)
             if name is not None:
-                source = Secret(given.reveal()[key_pair_id])
+                source = Secret(given.value[key_pair_id])
                 key = problems.check(f"key group, {name}", lambda source: PublicKey(read_source(source)), source)
                 if key is not None:
                     self._keys[name] = key
-        if not given.reveal():
+        if not given.value:
             problems.add("key group: expected at least one key")
         problems.raise_any()
 
@@ -286,7 +286,7 @@ def _signed_bytes(request: _Request, url: str) -> Secret[bytes]:
 
 def _parse(policy: Secret[bytes]) -> CustomPolicy:
     try:
-        return CustomPolicy.parse(policy.reveal())
+        return CustomPolicy.parse(policy.value)
     except ConfigError:  # its text quotes the policy
         reason = "the policy's Resource, a time or its address is out of range"
     except ValueError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from cfgate_middleware._core.answers import Facts
@@ -115,7 +116,7 @@ class CloudFrontRedirect:
         """
         import webob  # only what returns responses needs it
 
-        verdict = ask(self._authorize, *args, **kwargs)
+        verdict = ask(partial(self._authorize, *args, **kwargs))
         if verdict is PASS:
             raise AuthorizerError("authorize() returned PASS, but a CloudFrontRedirect wraps no application")
         decision = self._gate.decide(self._facts, verdict, self.clock())

@@ -90,13 +90,13 @@ class Decision:
         self,
         record: DecisionRecord,
         status: str = "",
-        headers: Iterable[tuple[str, str]] = (),
+        headers: list[tuple[str, str]] | None = None,
         body: bytes = b"",
         app: Any = None,
     ) -> None:
         self.record = record
         self.status = status
-        self.headers = list(headers)
+        self.headers = [] if headers is None else headers
         self.body = b"" if record.method == "HEAD" else body
         self.app = app
 
@@ -140,11 +140,15 @@ class Answers:
             PathError: if the answer would be refused for its length.
         """
         row = self._kind if kind is None else KINDS[kind]
-        return _varying(row, row.grant(self, facts, headers, signed))
+        decision = row.grant(self, facts, headers, signed)
+        decision.headers += row.varying
+        return decision
 
     def refused(self, facts: Facts, status: int) -> Decision:
         """Return the answer to a no of the authorizer."""
-        return _varying(self._kind, self._kind.refuse(facts, status))
+        decision = self._kind.refuse(facts, status)
+        decision.headers += self._kind.varying
+        return decision
 
     def set_cookie(self, name: str, value: str | None, path: str) -> tuple[str, str]:
         """Return the header field that sets a session cookie, or with value None clears it."""
@@ -204,7 +208,7 @@ def _set_cookies(answers: Answers, facts: Facts, headers: Fields, signed: Signed
         [
             ("Location", signed.url),
             *merged(answers.headers, headers),
-            *(answers.set_cookie(name, values.reveal().get(name), path) for name in names),
+            *(answers.set_cookie(name, values.value.get(name), path) for name in names),
         ],
     )
 
@@ -218,17 +222,17 @@ def _give_url(answers: Answers, facts: Facts, headers: Fields, signed: Signed) -
 
 
 class AnswerKind(NamedTuple):
-    """A kind of answer: the form of a grant, the form of a refusal, and the request header that both depend on."""
+    """A kind of answer: the form of a grant, the form of a refusal, and Vary for the request headers both depend on."""
 
     grant: Callable[[Answers, Facts, Fields, Signed], Decision]
     refuse: Callable[[Facts, int], Decision]
-    varies_on: str | None = None
+    varying: Fields = ()
 
 
 KINDS = {
     "redirect": AnswerKind(_redirect, _refuse_in_text),
     "cookies": AnswerKind(_set_cookies, _refuse_in_text),
-    "json": AnswerKind(_give_url, _refuse_in_json, "Accept"),
+    "json": AnswerKind(_give_url, _refuse_in_json, (("Vary", "Accept"),)),
 }
 
 
@@ -244,13 +248,6 @@ def to_answer(value: object) -> str:
     raise ValueError(f"expected one of {', '.join(KINDS)}")
 
 
-def _varying(kind: AnswerKind, decision: Decision) -> Decision:
-    """Let no cache mix up the forms of a kind of answer."""
-    if kind.varies_on is not None:
-        decision.headers.append(("Vary", kind.varies_on))
-    return decision
-
-
 def _granted(facts: Facts, status: int, signed: Signed) -> DecisionRecord:
     return DecisionRecord(facts.request_path, facts.method, status, "granted", signed.key_pair_id, signed.end)
 
@@ -259,10 +256,10 @@ def _in_json(record: DecisionRecord, headers: Iterable[tuple[str, str]], body: S
     """Return a decision with a JSON body; ``headers`` are completed with the fields that one needs."""
     fields = (
         ("Content-Type", "application/json"),
-        ("Content-Length", str(len(body.reveal()))),
+        ("Content-Length", str(len(body.value))),
         ("X-Content-Type-Options", "nosniff"),
     )
-    return Decision(record, status_line(record.status or 200), merged(headers, fields), body.reveal())
+    return Decision(record, status_line(record.status or 200), [*merged(headers, fields)], body.value)
 
 
 def merged(headers: Iterable[tuple[str, str]], extra: Iterable[tuple[str, str]]) -> Fields:

@@ -22,17 +22,8 @@ MAX_COOKIE_ATTRIBUTE = 1024
 
 # RFC 9110 section 7.6.1: fields that belong to one connection, which no application may send (PEP 3333).
 _HOP_BY_HOP = frozenset(
-    {
-        "connection",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
+    "connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding "
+    "upgrade".split()
 )
 # Also those for one kind of cache only: RFC 9213 section 3, and Surrogate-Control before it.
 _CACHE_FIELDS = ("cache-control", "surrogate-control")
@@ -120,15 +111,11 @@ def to_query(value: object) -> tuple[tuple[str, str], ...]:
 
 def _to_pairs(value: object, what: str) -> tuple[tuple[str, str], ...]:
     """Return a mapping or an iterable of pairs of text as a tuple of pairs."""
-    expected = ValueError(f"expected {what} as a mapping or as pairs of str")
-    if value is None:
-        return ()
-    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
-        raise expected
-    pairs = tuple(value.items() if isinstance(value, Mapping) else value)
+    items = value.items() if isinstance(value, Mapping) else () if value is None else value
+    pairs = tuple(items) if isinstance(items, Iterable) and not isinstance(items, str | bytes) else (None,)
     for pair in pairs:
         if not (isinstance(pair, tuple | list) and len(pair) == 2 and all(isinstance(part, str) for part in pair)):
-            raise expected
+            raise ValueError(f"expected {what} as a mapping or as pairs of str")
         if not all(map(is_encodable, pair)):
             raise ValueError(f"{what} must be encodable as UTF-8")
     return tuple((name, text) for name, text in pairs)
@@ -136,11 +123,10 @@ def _to_pairs(value: object, what: str) -> tuple[tuple[str, str], ...]:
 
 def to_forward_query(value: object) -> frozenset[str]:
     """Return the names of viewer parameters to keep."""
-    if value is None:
-        return frozenset()
-    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+    names = () if value is None else value
+    if isinstance(names, str | bytes) or not isinstance(names, Iterable):
         raise ValueError("expected a list of parameter names")
-    names = tuple(value)
+    names = tuple(names)
     for name in names:
         if not isinstance(name, str):
             raise ValueError("expected a list of parameter names")

@@ -102,7 +102,7 @@ class Gate:
             AuthorizerError: if it is not a verdict, or a grant that cannot be signed for this request.
             SigningError: if the signer fails.
         """
-        grant = judge(verdict, self._authorizer, self._is_response)
+        grant = None if verdict is True else judge(verdict, self._authorizer, self._is_response)
         if grant is None or isinstance(grant, Grant):
             return self._grant(facts, grant, now)
         if isinstance(grant, int):

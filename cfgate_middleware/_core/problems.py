@@ -2,7 +2,7 @@
 
 Rule 1: a message names what was given, what was expected and how to fix it, and never shows a secret.
 Rule 2: error trackers show the local variables of every frame that an exception passes, and look into tuples, lists,
-dicts and dataclasses there. So a secret is passed between functions as a :class:`Secret`, and revealed only inside an
+dicts and dataclasses there. So a secret is passed between functions as a :class:`Secret`, and taken out only inside an
 expression, never under a name of its own.
 """
 
@@ -18,16 +18,15 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class Secret(Generic[T_co]):
-    """A value that must not be shown: its repr hides it, and nothing walks into it."""
+    """A value that must not be shown: its repr hides it, and nothing walks into it.
 
-    __slots__ = ("_value",)
+    Use ``secret.value`` in an expression, and give it no name.
+    """
+
+    __slots__ = ("value",)
 
     def __init__(self, value: T_co) -> None:
-        self._value = value
-
-    def reveal(self) -> T_co:
-        """Return the value; use it in an expression and give it no name."""
-        return self._value
+        self.value: T_co = value
 
     def __repr__(self) -> str:
         return "<secret>"

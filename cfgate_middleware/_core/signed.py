@@ -7,7 +7,6 @@ raises does so from a frame in which no signature has a name.
 from __future__ import annotations
 
 from cfgate_middleware._core.problems import Secret
-from cfgate_middleware._core.signer import IMPLIED_HASH_ALGORITHM, PolicySigner
 from cfgate_middleware._core.urls import MAX_URL
 from cfgate_middleware.errors import PathError
 
@@ -18,52 +17,38 @@ MAX_COOKIE = 4096
 class Signed:
     """A signed grant.
 
-    Attributes:
+    Args:
         url: of the object, without CloudFront's own parameters.
         resource: the URL, or the wildcard of a scope.
+        query: CloudFront's own parameters, in the order in which AWS's own tools write them.
         key_pair_id: of the key that signed.
         end: epoch seconds at which access ends.
     """
 
-    __slots__ = ("_condition", "_signature", "_signer", "_value", "end", "key_pair_id", "resource", "url")
+    __slots__ = ("_query", "end", "key_pair_id", "resource", "url")
 
-    def __init__(
-        self,
-        url: str,
-        resource: str,
-        condition: str,
-        value: Secret[str],
-        signature: Secret[str],
-        signer: PolicySigner,
-        end: int,
-    ) -> None:
+    def __init__(self, url: str, resource: str, query: Secret[str], key_pair_id: str, end: int) -> None:
         self.url = url
         self.resource = resource
-        self._condition = condition  # "Expires" for a canned policy, "Policy" for a custom one
-        self._value = value
-        self._signature = signature
-        self._signer = signer
-        self.key_pair_id = signer.key_pair_id
+        self._query = query
+        self.key_pair_id = key_pair_id
         self.end = end
 
     def __repr__(self) -> str:
-        return f"<Signed {self._condition} by {self.key_pair_id} until {self.end}>"
+        return f"<Signed by {self.key_pair_id} until {self.end}>"
 
     def to_url(self) -> str:
-        """Return the signed URL, its parameters in the order in which AWS's own tools write them.
+        """Return the signed URL.
 
         Raises:
             PathError: if CloudFront would refuse it for its length.
         """
-        _check_url_length(len(self._url()))
-        return self._url()
-
-    def _url(self) -> str:
-        return f"{self.url}{'&' if '?' in self.url else '?'}{self.to_query()}"
+        _check_url_length(len(self.url) + 1 + len(self._query.value))
+        return f"{self.url}{'&' if '?' in self.url else '?'}{self._query.value}"
 
     def to_query(self) -> str:
-        """Return CloudFront's own parameters, in the same order."""
-        return f"{self._condition}={self._value.reveal()}&Signature={self._signature.reveal()}{self._signer.url_suffix}"
+        """Return CloudFront's own parameters as a query string."""
+        return self._query.value
 
     def to_cookies(self) -> dict[str, str]:
         """Return the values of the signed cookies by name.
@@ -76,13 +61,8 @@ class Signed:
         return dict(self._cookies())
 
     def _cookies(self) -> list[tuple[str, str]]:
-        algorithm = self._signer.hash_algorithm
-        return [
-            (f"CloudFront-{self._condition}", self._value.reveal()),
-            ("CloudFront-Signature", self._signature.reveal()),
-            ("CloudFront-Key-Pair-Id", self.key_pair_id),
-            *([] if algorithm == IMPLIED_HASH_ALGORITHM else [("CloudFront-Hash-Algorithm", algorithm)]),
-        ]
+        parameters = (pair.split("=", 1) for pair in self._query.value.split("&"))
+        return [(f"CloudFront-{name}", value) for name, value in parameters]
 
 
 def _check_url_length(length: int) -> None:

@@ -41,7 +41,7 @@ class SignerProtocol(Protocol):
 
 
 class Memo:
-    """Remembers signatures by key pair id and policy, within a fixed number of bytes.
+    """Remembers signed parameters by key pair id and policy, within a fixed number of bytes.
 
     There are two generations: a full young one becomes the old one, whose entries are dropped unless they are asked
     for again. Threads may race; the loser signs once more, and the count errs by what they insert at once.
@@ -56,71 +56,69 @@ class Memo:
 
     def get(self, key_pair_id: str, policy: Secret[bytes]) -> Secret[str] | None:
         """Return the signature that was kept for this policy, or None."""
-        signature = self._young.get((key_pair_id, policy.reveal()))
+        signature = self._young.get((key_pair_id, policy.value))
         if signature is None:
-            signature = self._old.get((key_pair_id, policy.reveal()))
+            signature = self._old.get((key_pair_id, policy.value))
             if signature is not None:
                 self.keep(key_pair_id, policy, signature)
         return signature
 
     def keep(self, key_pair_id: str, policy: Secret[bytes], signature: Secret[str]) -> None:
         """Remember a signature, unless its policy is very long."""
-        length = len(policy.reveal())
+        length = len(policy.value)
         if length > _LONGEST_REMEMBERED:
             return
-        size = length + len(signature.reveal()) + _ENTRY_OVERHEAD
+        size = length + len(signature.value) + _ENTRY_OVERHEAD
         if self._bytes + size > MEMO_BYTES // 2:
             self._old, self._young, self._bytes = self._young, {}, 0
-        self._young[key_pair_id, policy.reveal()] = signature
+        self._young[key_pair_id, policy.value] = signature
         self._bytes += size
 
 
 class PolicySigner:
-    """A signer as the gate uses it: signatures in CloudFront's base64, remembered if that is wanted.
+    """A signer as the gate uses it: signatures as URLs carry them, remembered if that is wanted.
 
     Attributes:
-        key_pair_id, hash_algorithm: of the signer, read once.
+        key_pair_id: of the signer, read once.
         deterministic: whether equal policies give equal signatures in every process.
-        url_suffix: what ends every URL that is signed with this key.
     """
 
-    __slots__ = ("_memo", "_sign", "deterministic", "hash_algorithm", "key_pair_id", "url_suffix")
+    __slots__ = ("_memo", "_sign", "_suffix", "deterministic", "key_pair_id")
 
     def __init__(self, signer: SignerProtocol, memo: Memo) -> None:
         self.key_pair_id = signer.key_pair_id
-        self.hash_algorithm = signer.hash_algorithm
         self.deterministic = bool(getattr(signer, "deterministic", True))
-        marker = "" if self.hash_algorithm == IMPLIED_HASH_ALGORITHM else f"&Hash-Algorithm={self.hash_algorithm}"
-        self.url_suffix = f"&Key-Pair-Id={self.key_pair_id}{marker}"
+        marker = "" if signer.hash_algorithm == IMPLIED_HASH_ALGORITHM else f"&Hash-Algorithm={signer.hash_algorithm}"
+        self._suffix = f"&Key-Pair-Id={self.key_pair_id}{marker}"
         self._sign = signer.sign
         self._memo = memo
 
-    def signature(self, policy: Secret[bytes], reuse: bool) -> Secret[str]:
-        """Return the signature of ``policy``; with ``reuse``, the one that was given before.
+    def sign(self, policy: Secret[bytes], reuse: bool) -> Secret[str]:
+        """Return the parameters that follow the policy in a signed URL; with ``reuse``, those that were given before.
 
         Raises:
             SigningError: if signing fails in any way.
         """
         if not reuse:
-            return self._new_signature(policy)
-        signature = self._memo.get(self.key_pair_id, policy)
-        if signature is None:
-            signature = self._new_signature(policy)
-            self._memo.keep(self.key_pair_id, policy, signature)
-        return signature
+            return self._new(policy)
+        parameters = self._memo.get(self.key_pair_id, policy)
+        if parameters is None:
+            parameters = self._new(policy)
+            self._memo.keep(self.key_pair_id, policy, parameters)
+        return parameters
 
-    def _new_signature(self, policy: Secret[bytes]) -> Secret[str]:
+    def _new(self, policy: Secret[bytes]) -> Secret[str]:
         try:
-            signed = Secret(self._sign(policy.reveal()))
+            signature = Secret(self._sign(policy.value))
         except SigningError:
             raise
         except Exception as error:
             raise SigningError(f"signer {self.key_pair_id} failed with {type(error).__name__}") from error
-        if not isinstance(signed.reveal(), bytes) or not signed.reveal():
+        if not isinstance(signature.value, bytes) or not signature.value:
             raise SigningError(
-                f"signer {self.key_pair_id} returned {kind_of(signed.reveal())} instead of a signature in bytes"
+                f"signer {self.key_pair_id} returned {kind_of(signature.value)} instead of a signature in bytes"
             )
-        return Secret(to_base64(signed.reveal()))
+        return Secret(f"&Signature={to_base64(signature.value)}{self._suffix}")
 
 
 class Ring(Protocol):

@@ -13,7 +13,7 @@ from cfgate_middleware._core.grant import Grant
 from cfgate_middleware._core.policy import canned_policy
 from cfgate_middleware._core.problems import Secret
 from cfgate_middleware._core.signed import Signed
-from cfgate_middleware._core.signer import PolicySigner, Ring
+from cfgate_middleware._core.signer import Ring
 from cfgate_middleware.errors import ConfigError
 
 Pairs = tuple[tuple[str, str], ...]
@@ -37,14 +37,14 @@ class GrantSigner:
         self.expires = expires
         self._reuse_for = reuse_for
 
-    def sign(self, grant: Grant | None, path: str, spelled_path: str, query: Pairs, now: float) -> Signed:
+    def sign(self, grant: Grant | None, path: str, spelled_path: str, own: Pairs, now: float) -> Signed:
         """Sign a grant for an object.
 
         Args:
             grant: None for the plain yes: this object, nothing but an end.
             path: decoded path of the object below the base URL.
             spelled_path: the same path as it is signed.
-            query: the viewer's parameters that are kept, decoded.
+            own: parameters beside CloudFront's: those of the viewer that are kept, decoded.
             now: epoch seconds.
 
         Raises:
@@ -52,32 +52,30 @@ class GrantSigner:
             SigningError: if the signer fails.
         """
         signer = self.ring.current(now)
-        if grant is None:
-            url = self.base_url + spelled_path
-            return self._canned(f"{url}?{spell_query(query)}" if query else url, self._end(now, None), signer)
-        if grant.path is not None:
-            path, spelled_path = grant.path, spell_path(grant.path)
-        if grant.parameters:
-            chosen = {name for name, _ in grant.parameters}
-            query = (*(pair for pair in query if pair[0] not in chosen), *grant.parameters)
-        url = f"{self.base_url}{spelled_path}?{spell_query(query)}" if query else self.base_url + spelled_path
-        end = self._end(now, grant.expires)
-        if grant.is_canned:
-            return self._canned(url, end, signer)
-        resource = self._scoped(path, grant.scope) or url
-        policy = Secret(grant.to_policy(resource, end).to_bytes())
-        value = Secret(to_base64(policy.reveal()))
-        return Signed(url, resource, "Policy", value, signer.signature(policy, self._reuse_for > 0), signer, end)
-
-    def _end(self, now: float, expires: int | None) -> int:
-        """Return when a grant of now ends; with reuse, the same time for all of a window."""
-        seconds = expires or self.expires
-        window = min(self._reuse_for, seconds) or 1
-        return -(-ceil(now + seconds) // window) * window
-
-    def _canned(self, url: str, end: int, signer: PolicySigner) -> Signed:
-        signature = signer.signature(Secret(canned_policy(url, end)), self._reuse_for > 0)
-        return Signed(url, url, "Expires", Secret(str(end)), signature, signer, end)
+        seconds = self.expires
+        if grant is not None:
+            seconds = grant.expires or seconds
+            if grant.path is not None:
+                path, spelled_path = grant.path, spell_path(grant.path)
+            if grant.parameters:
+                chosen = {name for name, _ in grant.parameters}
+                own = (*(pair for pair in own if pair[0] not in chosen), *grant.parameters)
+        url = self.base_url + spelled_path
+        if own:
+            url = f"{url}?{spell_query(own)}"
+        end = ceil(now + seconds)
+        if self._reuse_for:
+            window = min(self._reuse_for, seconds)
+            end = -(-end // window) * window
+        reuse = self._reuse_for > 0
+        if grant is None or grant.is_canned:
+            resource, policy = url, Secret(canned_policy(url, end))
+            query = Secret(f"Expires={end}{signer.sign(policy, reuse).value}")
+        else:
+            resource = self._scoped(path, grant.scope) or url
+            policy = Secret(grant.to_policy(resource, end).to_bytes())
+            query = Secret(f"Policy={to_base64(policy.value)}{signer.sign(policy, reuse).value}")
+        return Signed(url, resource, query, signer.key_pair_id, end)
 
     def _scoped(self, path: str, scope: str) -> str | None:
         """Return the wildcard resource of a scope: the only ``*`` that is ever signed is the one appended here."""

@@ -84,14 +84,14 @@ class KmsKey(RemoteKey):
     def sign(self, message: bytes) -> bytes:
         policy = Secret(message)
         del message  # a policy, which no error tracker may see
-        length = len(policy.reveal())
+        length = len(policy.value)
         if length > _MAX_MESSAGE:
             raise SigningError(f"{self._source}: the policy is {length} bytes long; KMS signs at most {_MAX_MESSAGE}")
         client = self._client()
 
         def call() -> Any:
             return client.sign(
-                KeyId=self._key, Message=policy.reveal(), MessageType="RAW", SigningAlgorithm=self._algorithm
+                KeyId=self._key, Message=policy.value, MessageType="RAW", SigningAlgorithm=self._algorithm
             )["Signature"]
 
         return _call(self._source, "Sign", call, SigningError)  # type: ignore[no-any-return]
@@ -118,7 +118,7 @@ def read_secret(name: str) -> Secret[str]:
     source = f"secretsmanager:{name}"
     client = _make_client("secretsmanager", source, name, ConfigError)
     answer = Secret(_call(source, "GetSecretValue", lambda: dict(client.get_secret_value(SecretId=name)), ConfigError))
-    return _to_pem(source, Secret(answer.reveal().get("SecretString") or answer.reveal().get("SecretBinary")))
+    return _to_pem(source, Secret(answer.value.get("SecretString") or answer.value.get("SecretBinary")))
 
 
 def read_parameter(name: str) -> Secret[str]:
@@ -159,15 +159,15 @@ def _call(source: str, operation: str, call: Callable[[], Any], failure: type[CF
 
 
 def _to_pem(source: str, value: Secret[Any]) -> Secret[str]:
-    text = Secret(_as_text(value.reveal()))
-    fields: Secret[list[object]] = Secret([text.reveal()])
-    if text.reveal().lstrip()[:1] in ("{", "["):
+    text = Secret(_as_text(value.value))
+    fields: Secret[list[object]] = Secret([text.value])
+    if text.value.lstrip()[:1] in ("{", "["):
         fields = _json_fields(source, text)
-    found = Secret([field for field in fields.reveal() if isinstance(field, str) and "-----BEGIN" in field])
-    count = len(found.reveal())
+    found = Secret([field for field in fields.value if isinstance(field, str) and "-----BEGIN" in field])
+    count = len(found.value)
     if count != 1:
         raise ConfigError(f"{source} holds {count} PEM keys; expected a PEM, or a JSON object with one in a field")
-    return Secret(found.reveal()[0])
+    return Secret(found.value[0])
 
 
 def _as_text(value: object) -> str:
@@ -178,7 +178,7 @@ def _as_text(value: object) -> str:
 
 def _json_fields(source: str, text: Secret[str]) -> Secret[list[object]]:
     try:
-        members = Secret(json.loads(text.reveal()))
+        members = Secret(json.loads(text.value))
     except ValueError:
         raise ConfigError(f"{source} begins like JSON but is not JSON") from None  # the cause holds all of it
-    return Secret(list(members.reveal().values()) if isinstance(members.reveal(), dict) else [])
+    return Secret(list(members.value.values()) if isinstance(members.value, dict) else [])

@@ -23,20 +23,20 @@ def choose_ring(given: Secret[dict[str, Any]]) -> Ring:
     Raises:
         ConfigError: if none or several ways are used, or a key cannot be used now.
     """
-    ways = [way for way in WAYS if given.reveal()[way] is not None]
-    key_pair_id, hash_algorithm = given.reveal()["key_pair_id"], given.reveal()["hash_algorithm"]
+    ways = [way for way in WAYS if given.value[way] is not None]
+    key_pair_id, hash_algorithm = given.value["key_pair_id"], given.value["hash_algorithm"]
     if len(ways) > 1:
         raise ConfigError(f"{' and '.join(ways)} are both given; keys are given in one way: leave one out")
     way = ways[0] if ways else "private_key"
     if way in ("signer", "keys"):
         if key_pair_id is not None:
             raise ConfigError(f"{way} and key_pair_id are both given; {way} has its own: leave key_pair_id out")
-    elif missing := [name for name in ("key_pair_id", way) if given.reveal()[name] is None]:
+    elif missing := [name for name in ("key_pair_id", way) if given.value[name] is None]:
         raise ConfigError(f"{' and '.join(missing)} missing: expected key_pair_id and private_key, or keys, or signer")
-    source = Secret(given.reveal()[way])
+    source = Secret(given.value[way])
     if way == "signer":
-        ring = to_ring(source.reveal())
-        _check_own_hash_algorithm(source.reveal(), hash_algorithm)
+        ring = to_ring(source.value)
+        _check_own_hash_algorithm(source.value, hash_algorithm)
     elif way == "keys":
         ring = _to_ring_of_keys(source, hash_algorithm)
     else:
@@ -63,15 +63,15 @@ def to_ring(signer: object) -> Ring:
 
 
 def _to_ring_of_keys(keys: Secret[Any], hash_algorithm: object) -> Ring:
-    if isinstance(keys.reveal(), KeyRing | WatchedRing):
-        ring: Ring = keys.reveal()
+    if isinstance(keys.value, KeyRing | WatchedRing):
+        ring: Ring = keys.value
         _check_own_hash_algorithm(ring, hash_algorithm)
         return ring
-    if isinstance(keys.reveal(), str) and keys.reveal().startswith("file:"):
-        return WatchedRing(keys.reveal().removeprefix("file:"), hash_algorithm)
-    if isinstance(keys.reveal(), str):
-        return load_ring(Secret(keys.reveal().splitlines()), hash_algorithm)
-    if not isinstance(keys.reveal(), Iterable) or isinstance(keys.reveal(), bytes):
+    if isinstance(keys.value, str) and keys.value.startswith("file:"):
+        return WatchedRing(keys.value.removeprefix("file:"), hash_algorithm)
+    if isinstance(keys.value, str):
+        return load_ring(Secret(keys.value.splitlines()), hash_algorithm)
+    if not isinstance(keys.value, Iterable) or isinstance(keys.value, bytes):
         raise ConfigError(f"keys: expected a KeyRing, or {LINES}, or file:PATH")
     return load_ring(keys, hash_algorithm)
 

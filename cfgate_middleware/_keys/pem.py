@@ -99,7 +99,7 @@ class PrivateKey:
     __slots__ = ("_arguments", "_key", "deterministic", "hash_algorithm", "kind")
 
     def __init__(self, material: Secret[Any], hash_algorithm: str, legacy: bool = False) -> None:
-        self._key = _load_private(material) if isinstance(material.reveal(), str | bytes) else material.reveal()
+        self._key = _load_private(material) if isinstance(material.value, str | bytes) else material.value
         row = _row(self._key, "private")
         problem = row.problem(self._key, legacy)
         if problem:
@@ -160,7 +160,7 @@ class PublicKey:
     __slots__ = ("_key", "_row")
 
     def __init__(self, material: Secret[Any]) -> None:
-        self._key = _load_public(material) if isinstance(material.reveal(), str | bytes) else material.reveal()
+        self._key = _load_public(material) if isinstance(material.value, str | bytes) else material.value
         self._row = _row(self._key, "public")
         problem = self._row.problem(self._key, True)
         if problem:
@@ -169,7 +169,7 @@ class PublicKey:
     def verifies(self, signature: Secret[bytes], message: Secret[bytes], hash_algorithm: str) -> bool:
         """Return whether ``signature`` over ``message`` is this key's; ``hash_algorithm`` is ``SHA1`` or ``SHA256``."""
         try:
-            self._key.verify(signature.reveal(), message.reveal(), *self._row.arguments(hash_algorithm))
+            self._key.verify(signature.value, message.value, *self._row.arguments(hash_algorithm))
         except InvalidSignature:
             return False
         return True
@@ -177,10 +177,10 @@ class PublicKey:
 
 def _load_private(pem: Secret[str | bytes]) -> Any:
     data = _to_pem_bytes(pem)
-    if b"-----BEGIN" not in data.reveal():
-        raise ValueError(f"{kind_of(pem.reveal())} is not PEM; expected text with a line '-----BEGIN PRIVATE KEY-----'")
+    if b"-----BEGIN" not in data.value:
+        raise ValueError(f"{kind_of(pem.value)} is not PEM; expected text with a line '-----BEGIN PRIVATE KEY-----'")
     try:
-        return load_pem_private_key(data.reveal(), password=None)
+        return load_pem_private_key(data.value, password=None)
     except TypeError:
         raise ValueError("the PEM is encrypted; decrypt it first (openssl pkey -in KEY -out PLAIN)") from None
     except (ValueError, UnsupportedAlgorithm) as error:
@@ -188,26 +188,26 @@ def _load_private(pem: Secret[str | bytes]) -> Any:
         if label.endswith("PUBLIC KEY") or label == "CERTIFICATE":
             raise ValueError(f"the PEM holds a {label}; expected the private key of the pair") from error
         raise ValueError(
-            f"no private key could be read in {kind_of(pem.reveal())} (PEM label: {label}); "
+            f"no private key could be read in {kind_of(pem.value)} (PEM label: {label}); "
             "expected a complete, unencrypted PKCS#8, PKCS#1 or SEC1 PEM"
         ) from error
 
 
 def _load_public(pem: Secret[str | bytes]) -> Any:
     try:
-        return load_pem_public_key(_to_pem_bytes(pem).reveal())
+        return load_pem_public_key(_to_pem_bytes(pem).value)
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise ValueError(f"no public key in PEM could be read in {kind_of(pem.reveal())}") from error
+        raise ValueError(f"no public key in PEM could be read in {kind_of(pem.value)}") from error
 
 
 def _label(data: Secret[bytes]) -> str:
-    match = re.search(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----", data.reveal())
+    match = re.search(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----", data.value)
     return match[1].decode("ascii") if match else "unknown"
 
 
 def _to_pem_bytes(pem: Secret[str | bytes]) -> Secret[bytes]:
     """Return PEM as bytes, with the newlines that environment files and JSON like to escape."""
-    return Secret(_as_bytes(pem.reveal()).replace(b"\\r", b"").replace(b"\\n", b"\n").strip())
+    return Secret(_as_bytes(pem.value).replace(b"\\r", b"").replace(b"\\n", b"\n").strip())
 
 
 def _as_bytes(text: str | bytes) -> bytes:

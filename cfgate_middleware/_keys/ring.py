@@ -57,13 +57,13 @@ class KeyRing:
 
 
 def _to_entries(members: Secret[Any]) -> list[tuple[PolicySigner, int]]:
-    if not isinstance(members.reveal(), Iterable) or isinstance(members.reveal(), str | bytes):
-        raise ConfigError(f"the key ring is {kind_of(members.reveal())}; expected an iterable of signers")
+    if not isinstance(members.value, Iterable) or isinstance(members.value, str | bytes):
+        raise ConfigError(f"the key ring is {kind_of(members.value)}; expected an iterable of signers")
     problems = Problems()
     memo = Memo()
     checked = [
         problems.check(f"key {number}", lambda member: _to_entry(member, memo), member)
-        for number, member in enumerate(map(Secret, members.reveal()), start=1)
+        for number, member in enumerate(map(Secret, members.value), start=1)
     ]
     entries = [entry for entry in checked if entry is not None]
     ids = [signer.key_pair_id for signer, _ in entries]
@@ -76,11 +76,11 @@ def _to_entries(members: Secret[Any]) -> list[tuple[PolicySigner, int]]:
 
 
 def _to_entry(member: Secret[Any], memo: Memo) -> tuple[PolicySigner, int]:
-    pair = Secret(member.reveal() if isinstance(member.reveal(), tuple) else (member.reveal(), 0))
-    if len(pair.reveal()) != 2:
+    pair = Secret(member.value if isinstance(member.value, tuple) else (member.value, 0))
+    if len(pair.value) != 2:
         raise ValueError("expected a signer, or a pair of a signer and its activation time")
-    check_signer(pair.reveal()[0])
-    return PolicySigner(pair.reveal()[0], memo), to_epoch(pair.reveal()[1])
+    check_signer(pair.value[0])
+    return PolicySigner(pair.value[0], memo), to_epoch(pair.value[1])
 
 
 def load_ring(entries: Secret[Iterable[Any]], hash_algorithm: object = None, folder: Path | None = None) -> KeyRing:
@@ -98,7 +98,7 @@ def load_ring(entries: Secret[Iterable[Any]], hash_algorithm: object = None, fol
     """
     problems = Problems()
     loaded: list[Any] = []
-    for number, entry in enumerate(map(Secret, entries.reveal()), start=1):
+    for number, entry in enumerate(map(Secret, entries.value), start=1):
         if not _is_comment(entry):
             loaded.append(
                 problems.check(f"keys, line {number}", lambda line: _load_key(line, hash_algorithm, folder), entry)
@@ -115,15 +115,15 @@ def _split_line(line: str) -> tuple[str | None, ...]:
 
 
 def _is_comment(entry: Secret[Any]) -> bool:
-    return isinstance(entry.reveal(), str) and entry.reveal().lstrip()[:1] in ("", "#")
+    return isinstance(entry.value, str) and entry.value.lstrip()[:1] in ("", "#")
 
 
 def _load_key(entry: Secret[Any], hash_algorithm: object, folder: Path | None) -> tuple[Signer, Any]:
     """Load one entry of a ring; what it holds is not shown, because a key may stand in the wrong place."""
-    fields = Secret(_split_line(entry.reveal()) if isinstance(entry.reveal(), str) else entry.reveal())
-    if not isinstance(fields.reveal(), tuple) or len(fields.reveal()) not in (2, 3):
+    fields = Secret(_split_line(entry.value) if isinstance(entry.value, str) else entry.value)
+    if not isinstance(fields.value, tuple) or len(fields.value) not in (2, 3):
         raise ValueError(f"expected {LINES}, such as 'K2JCJMDEHXQW5F /etc/keys/new.pem 2026-12-01T00:00:00Z'")
-    active_from: object = (*fields.reveal(), None)[2]
+    active_from: object = (*fields.value, None)[2]
     if isinstance(active_from, str):
         try:
             active_from = datetime.fromisoformat(active_from)
@@ -131,5 +131,5 @@ def _load_key(entry: Secret[Any], hash_algorithm: object, folder: Path | None) -
             raise ValueError(
                 f"the activation time is {kind_of(active_from)}; expected ISO 8601 such as 2026-12-01T00:00:00Z"
             ) from None
-    signer = Signer.load(fields.reveal()[0], Secret(fields.reveal()[1]), hash_algorithm, folder)
+    signer = Signer.load(fields.value[0], Secret(fields.value[1]), hash_algorithm, folder)
     return signer, 0 if active_from is None else active_from

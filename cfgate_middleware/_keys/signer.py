@@ -83,9 +83,9 @@ class Signer:
 
 
 def _to_key(material: Secret[Any], hash_algorithm: Any, legacy: bool) -> PrivateKey | RemoteKey:
-    if not isinstance(material.reveal(), RemoteKey):
+    if not isinstance(material.value, RemoteKey):
         return PrivateKey(material, hash_algorithm, legacy)
-    key: RemoteKey = material.reveal()
+    key: RemoteKey = material.value
     if hash_algorithm != key.hash_algorithm:
         raise ValueError(f"this store signs with {key.hash_algorithm} only; leave hash_algorithm out")
     return key

@@ -46,35 +46,35 @@ def read_source(source: Secret[Any], folder: Path | None = None) -> Secret[Any]:
     Raises:
         ValueError: saying what could not be read.
     """
-    if isinstance(source.reveal(), os.PathLike):
+    if isinstance(source.value, os.PathLike):
         return _read_file(source, folder)
-    if not isinstance(source.reveal(), str) or "-----BEGIN" in source.reveal():
+    if not isinstance(source.value, str) or "-----BEGIN" in source.value:
         return source
-    if "${" in source.reveal() or "$(" in source.reveal():
+    if "${" in source.value or "$(" in source.value:
         raise ValueError(
-            f"{kind_of(source.reveal())} holds a shell placeholder that nothing filled in; write env:NAME to read the "
+            f"{kind_of(source.value)} holds a shell placeholder that nothing filled in; write env:NAME to read the "
             "environment variable NAME"
         )
-    store = source.reveal().partition(":")[0]
+    store = source.value.partition(":")[0]
     if not is_reference(source):
         return _read_file(source, folder)
-    if source.reveal() == f"{store}:":
+    if source.value == f"{store}:":
         raise ValueError(f"nothing follows {store}:; expected {store}:NAME")
-    return _STORES[store](source.reveal().partition(":")[2])
+    return _STORES[store](source.value.partition(":")[2])
 
 
 def is_reference(source: Secret[Any]) -> bool:
     """Return whether a source names a store, such as ``env:``."""
-    return isinstance(source.reveal(), str) and ":" in source.reveal() and source.reveal().partition(":")[0] in _STORES
+    return isinstance(source.value, str) and ":" in source.value and source.value.partition(":")[0] in _STORES
 
 
 def _read_file(source: Secret[Any], folder: Path | None) -> Secret[Any]:
     try:
-        return Secret((folder or Path()).joinpath(source.reveal()).read_bytes())
+        return Secret((folder or Path()).joinpath(source.value).read_bytes())
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a path"
     raise ValueError(
-        f"{kind_of(source.reveal())} was taken for a path that could not be read ({reason}); expected the path of a "
+        f"{kind_of(source.value)} was taken for a path that could not be read ({reason}); expected the path of a "
         f"PEM file, PEM text, or a reference ({', '.join(f'{store}:' for store in _STORES)})"
     )
 
@@ -83,11 +83,11 @@ def _read_environment(name: str) -> Secret[Any]:
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
         raise ValueError("no variable name follows env:; expected env:NAME")
     pem = Secret(os.environ.get(name))
-    if not pem.reveal():
+    if not pem.value:
         raise ValueError(f"the environment variable {name} is not set")
-    if "-----BEGIN" not in (pem.reveal() or ""):
+    if "-----BEGIN" not in (pem.value or ""):
         raise ValueError(
-            f"the environment variable {name} holds {kind_of(pem.reveal())} and no PEM; it must hold the key itself, "
+            f"the environment variable {name} holds {kind_of(pem.value)} and no PEM; it must hold the key itself, "
             "not a path"
         )
     return pem
