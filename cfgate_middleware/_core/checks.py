@@ -21,9 +21,8 @@ MAX_EXPIRES = 604800  # seven days: the longest that other signed links of AWS m
 MAX_COOKIE_ATTRIBUTE = 1024
 
 # RFC 9110 section 7.6.1: fields that belong to one connection, which no application may send (PEP 3333).
-_HOP_BY_HOP = frozenset(
-    "connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding "
-    "upgrade".split()
+_HOP_BY_HOP = re.compile(
+    r"connection|keep-alive|proxy-(?:authenticate|authorization|connection)|te|trailer|transfer-encoding|upgrade"
 )
 # Also those for one kind of cache only: RFC 9213 section 3, and Surrogate-Control before it.
 _CACHE_FIELDS = ("cache-control", "surrogate-control")
@@ -84,7 +83,7 @@ def to_headers(value: object) -> tuple[tuple[str, str], ...]:
     for name, text in fields:
         _check_header(name, text)
         folded = name.lower()
-        if folded in _HOP_BY_HOP or folded in ("location", "content-length"):
+        if _HOP_BY_HOP.fullmatch(folded) or folded in ("location", "content-length"):
             raise ValueError(f"{name} is set by the gate or the server; leave it out")
         if folded.endswith(_CACHE_FIELDS) and "no-store" not in re.split(r"[\s,]+", text.lower()):
             raise ValueError(
