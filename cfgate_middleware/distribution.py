@@ -71,17 +71,9 @@ class Distribution:
         reuse_for: int | timedelta = 0,
     ) -> None:
         given: Secret[Mapping[str, Any]] = Secret(
-            {
-                "domain": domain,
-                "key_pair_id": key_pair_id,
-                "private_key": private_key,
-                "priv_key_string": priv_key_string,
-                "keys": keys,
-                "signer": signer,
-                "hash_algorithm": hash_algorithm,
-                "expires": expires,
-                "reuse_for": reuse_for,
-            }
+            {"domain": domain, "hash_algorithm": hash_algorithm, "expires": expires, "reuse_for": reuse_for}
+            | {"key_pair_id": key_pair_id, "private_key": private_key, "priv_key_string": priv_key_string}
+            | {"keys": keys, "signer": signer}
         )
         del key_pair_id, private_key, priv_key_string, keys, signer  # so that no error tracker finds a key here
         problems = Problems()
@@ -117,8 +109,7 @@ class Distribution:
 
         Args:
             path: decoded path on the distribution, such as ``"/reports/1.pdf"``.
-            conditions: ``expires``, ``not_before``, ``ip_address``, ``scope``, ``query`` and ``filename``, as in
-                :class:`Grant`.
+            conditions: those fields of :class:`Grant`.
 
         Raises:
             PathError: if the path cannot be an object, or the URL is longer than CloudFront takes.
@@ -128,15 +119,7 @@ class Distribution:
         return self._signed(path, Grant.of(Conditions, conditions)).to_url()
 
     def cookies(self, path: str, **conditions: Unpack[ScopedConditions]) -> dict[str, str]:
-        """Return the values of the signed cookies for an object or a scope, by name.
-
-        Args:
-            path: decoded path on the distribution.
-            conditions: ``expires``, ``not_before``, ``ip_address`` and ``scope``, as in :class:`Grant`.
-
-        Raises:
-            PathError, ConfigError, SigningError: as for :meth:`sign`.
-        """
+        """Return the values of the signed cookies for an object or a scope, by name; else as :meth:`sign`."""
         return self._signed(path, Grant.of(ScopedConditions, conditions)).to_cookies()
 
     def query(self, scope: str, **conditions: Unpack[PolicyConditions]) -> str:
@@ -144,11 +127,6 @@ class Distribution:
 
         Args:
             scope: decoded path on the distribution that ends in ``/``, such as ``"/films/42/"``; ``"/"`` for all.
-            conditions: ``expires``, ``not_before`` and ``ip_address``, as in :class:`Grant`.
-
-        Raises:
-            PathError: if that is no scope.
-            ConfigError, SigningError: as for :meth:`sign`.
         """
         if not isinstance(scope, str) or not (scope == "/" or (scope[-1:] == "/" and is_object_path(scope[:-1]))):
             raise PathError(f"scope={shown(scope)}: expected a clean decoded path that starts and ends with '/'")
@@ -189,8 +167,7 @@ def signed_url(url: str, signer: AnySigner, *, now: float | None = None, **condi
         url: the whole viewer URL, spelled as it is sent.
         signer: a :class:`Signer`, a :class:`KeyRing`, or any object that implements the signer protocol.
         now: epoch seconds; the time of the call by default.
-        conditions: ``expires`` (60 seconds by default), ``not_before``, ``ip_address`` and ``scope``, as in
-            :class:`Grant`.
+        conditions: those fields of :class:`Grant`; 60 seconds by default.
 
     Raises:
         PathError: if the URL cannot be signed.

@@ -80,29 +80,13 @@ class CloudFrontGate(GateShell):
         cookie_samesite: str = "Lax",
         on_decision: Callable[[DecisionRecord], object] | None = None,
     ) -> None:
-        given = Secret(
-            {
-                "prefix": prefix,
-                "distribution": distribution,
-                "domain": domain,
-                "key_pair_id": key_pair_id,
-                "private_key": private_key,
-                "priv_key_string": priv_key_string,
-                "keys": keys,
-                "signer": signer,
-                "hash_algorithm": hash_algorithm,
-                "expires": expires,
-                "reuse_for": reuse_for,
-                "code": code,
-                "headers": headers,
-                "forward_query": forward_query,
-                "index": index,
-                "answer": answer,
-                "cookie_domain": cookie_domain,
-                "cookie_path": cookie_path,
-                "cookie_samesite": cookie_samesite,
-                "on_decision": on_decision,
-            }
+        given: Secret[dict[str, Any]] = Secret(
+            {"prefix": prefix, "distribution": distribution, "domain": domain, "hash_algorithm": hash_algorithm}
+            | {"key_pair_id": key_pair_id, "private_key": private_key, "priv_key_string": priv_key_string}
+            | {"keys": keys, "signer": signer, "expires": expires, "reuse_for": reuse_for, "code": code}
+            | {"headers": headers, "forward_query": forward_query, "index": index, "answer": answer}
+            | {"cookie_domain": cookie_domain, "cookie_path": cookie_path, "cookie_samesite": cookie_samesite}
+            | {"on_decision": on_decision}
         )
         del (
             key_pair_id,

@@ -66,16 +66,9 @@ class CloudFrontRedirect:
         url = Secret(location)
         given: Secret[dict[str, Any]] = Secret(
             {option.name: None for option in OPTIONS if option.name not in ("prefix", "domain")}
-            | {
-                "code": code,
-                "headers": headers,
-                "signer": signer,
-                "key_pair_id": key_pair_id,
-                "private_key": private_key,
-                "priv_key_string": priv_key_string,
-                "hash_algorithm": hash_algorithm,
-                "expires": expires,
-            }
+            | {"code": code, "headers": headers, "expires": expires, "hash_algorithm": hash_algorithm}
+            | {"key_pair_id": key_pair_id, "private_key": private_key, "priv_key_string": priv_key_string}
+            | {"signer": signer}
         )
         del location, headers, signer, key_pair_id, private_key, priv_key_string  # no error tracker finds a key here
         problems = Problems()
