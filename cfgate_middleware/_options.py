@@ -19,11 +19,11 @@ from cfgate_middleware._keys.choice import choose_ring
 
 def read_text(text: str) -> str:
     """Read a value as it is, unless PasteDeploy took a comment for a part of it."""
-    comment = re.search(r"(?:^|(?<=\s))[;#].*", text)
+    comment = re.search(r"(?:^|(?<=\s))[;#]", text)
     if comment:
         raise ValueError(
-            f"PasteDeploy takes the inline comment {shown(comment[0])} for part of the value; put the comment on a "
-            "line of its own"
+            f"PasteDeploy takes the inline comment after {comment[0]!r} for part of the value; put it on a line "
+            "of its own"
         )
     return text
 
@@ -48,10 +48,10 @@ def read_names(text: str) -> list[str]:
 def read_fields(text: str) -> list[tuple[str, str]]:
     """Read lines ``Name: value``."""
     fields = []
-    for line in filter(None, text.splitlines()):
+    for number, line in enumerate(filter(None, text.splitlines()), start=1):
         field, colon, value = line.partition(":")
         if not colon:
-            raise ValueError(f"the line {shown(line)} is not a header field; expected 'Name: value' lines")
+            raise ValueError(f"line {number} is not a header field; expected 'Name: value' lines")
         fields.append((field.strip(), value.strip()))
     return fields
 
@@ -76,6 +76,7 @@ class Option(NamedTuple):
         default: what None stands for.
         read: from the text of an ini file to what Python code would give; None if an ini file cannot have it.
         of_distribution: whether a :class:`Distribution` has it. A gate may have it too, and then builds its own.
+        secret: whether errors may only show what kind of value it is.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Option(NamedTuple):
     default: object = None
     read: Callable[[str], Any] | None = read_text
     of_distribution: bool = False
+    secret: bool = False
 
 
 OPTIONS = (
@@ -108,7 +110,7 @@ OPTIONS = (
         of_distribution=True,
     ),
     Option("code", "status of redirects", checks.to_code, 303, read_int),
-    Option("headers", "extra header fields on grants", checks.to_headers, read=read_fields),
+    Option("headers", "extra header fields on grants", checks.to_headers, read=read_fields, secret=True),
     Option("forward_query", "names of viewer parameters to keep", checks.to_forward_query, read=read_names),
     Option("index", "file name for paths that end in a slash", checks.to_index),
     Option("answer", "redirect, cookies or json", to_answer, "redirect"),
@@ -130,7 +132,7 @@ def compile_options(given: Secret[Mapping[str, Any]], problems: Problems) -> dic
         if option.convert is not None and option.name in given.value:
             value = given.value[option.name]
             values[option.name] = problems.check(
-                option.name, option.convert, option.default if value is None else value
+                option.name, option.convert, option.default if value is None else value, secret=option.secret
             )
     if given.value.keys() >= KEY_OPTIONS:
         values["ring"] = problems.attempt(choose_ring, given)

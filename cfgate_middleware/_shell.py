@@ -118,17 +118,18 @@ def compile_gate_options(given: Secret[dict[str, Any]], problems: Problems) -> d
     distribution = given.value["distribution"]
     if distribution is None:
         return {"distribution": None, **compile_options(given, problems)}
-    if not isinstance(distribution, Distribution):
-        problems.add(f"distribution is {kind_of(distribution)}; expected a Distribution")
-        return {}
     both = [name for name in DISTRIBUTION_OPTIONS if given.value[name] is not None]
     if both:
         problems.add(f"distribution and {' and '.join(both)} are both given; a distribution has its own: leave one out")
     own = {name: value for name, value in given.value.items() if name not in DISTRIBUTION_OPTIONS}
-    own["domain"] = distribution.base_url
-    for name in ("expires", "reuse_for"):
-        own[name] = getattr(distribution, name) if own[name] is None else own[name]
-    return {"distribution": distribution, **compile_options(Secret(own), problems)}
+    if isinstance(distribution, Distribution):
+        own["domain"] = distribution.base_url
+        for name in ("expires", "reuse_for"):
+            own[name] = getattr(distribution, name) if own[name] is None else own[name]
+    else:
+        problems.add(f"distribution is {kind_of(distribution)}; expected a Distribution")
+        own["distribution"] = None
+    return {"distribution": own["distribution"], **compile_options(Secret(own), problems)}
 
 
 # What a gate may not be given beside a distribution: all of its options but the life of a signature.

@@ -67,9 +67,9 @@ def _read(conf: Conf, problems: Problems) -> Secret[dict[str, Any]]:
     arguments: Secret[dict[str, Any]] = Secret(dict.fromkeys(KEY_OPTIONS | _REQUIRED))
     for option in OPTIONS:
         if option.read is not None and option.name in conf.value:
-            read = problems.check(option.name, option.read, conf.value[option.name].strip())
+            read = problems.check(option.name, option.read, conf.value[option.name].strip(), secret=option.secret)
             if read is None:
-                del arguments.value[option.name]
+                arguments.value.pop(option.name, None)
             else:
                 arguments.value[option.name] = read
     authorize = problems.attempt(_authorizer, conf)
@@ -127,7 +127,7 @@ def _authorizer(conf: Conf) -> Any:
     authorizer = problems.check("authorize", _to_object, None if where is None else where.strip())
     roles = Secret(
         {
-            name.removeprefix(_ROLE): problems.check(name, read_text, value.strip())
+            name.removeprefix(_ROLE): problems.check(name, read_text, value.strip(), secret=True)
             for name, value in conf.value.items()
             if name.startswith(_ROLE)
         }

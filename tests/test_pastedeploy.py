@@ -312,7 +312,7 @@ HERE = "tests.test_pastedeploy"
         ("expires", "60000000000", "expires=60000000000: expected whole seconds"),
         ("code", "see other", "code='see other': expected a whole number"),
         ("code", "200", "code=200: expected a redirect code"),
-        ("headers", "noindex", "headers: .*'noindex'.*expected 'Name: value' lines"),
+        ("headers", "noindex", "headers .*line 1.*expected 'Name: value' lines"),
         ("headers", "Location: /", "headers.*Location is set by"),
         ("forward_query", "Policy", "forward_query.*Policy is reserved"),
         ("on_decision", "decisions.append", "on_decision='decisions.append': expected package.module:callable"),
@@ -371,10 +371,10 @@ def test_wrong_role_lines_are_named(ini: Ini, maker: str, role: str, telling: st
     ],
 )
 def test_an_inline_comment_is_refused(ini: Ini, option: str, value: str) -> None:
-    """PasteDeploy keeps inline comments, which would move the prefix; it is the one problem, and shows the comment."""
+    """PasteDeploy keeps inline comments, which would move the prefix; it is the one problem, and says how to write it."""
     (problem,) = ini.problems(**{option: value})
-    comment = value[value.index(";" if ";" in value else "#") :]
-    assert problem.startswith(option) and repr(comment) in problem and "a line of its own" in problem
+    assert problem.startswith(option) and "inline comment" in problem and "a line of its own" in problem
+    assert not option.startswith("authorize.") or value not in problem  # a role's value may be a secret
 
 
 def test_a_duration_that_cannot_be_read_is_the_one_problem(ini: Ini) -> None:

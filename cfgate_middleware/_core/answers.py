@@ -243,7 +243,7 @@ def to_answer(value: object) -> str:
         ValueError: naming those there are.
     """
     for name in KINDS:
-        if name == value:
+        if isinstance(value, str) and name == value:
             return name  # of an enum's member, the plain text
     raise ValueError(f"expected one of {', '.join(KINDS)}")
 

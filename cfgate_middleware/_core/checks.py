@@ -87,7 +87,7 @@ def to_headers(value: object) -> tuple[tuple[str, str], ...]:
             raise ValueError(f"{name} is set by the gate or the server; leave it out")
         if folded.endswith(_CACHE_FIELDS) and "no-store" not in re.split(r"[\s,]+", text.lower()):
             raise ValueError(
-                f"{name}: {text} would let a cache hand one viewer's signed URL to another; it must contain no-store"
+                f"{name} would let a cache hand one viewer's signed URL to another; its value must contain no-store"
             )
     return fields
 

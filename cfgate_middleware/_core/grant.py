@@ -92,7 +92,9 @@ class Grant:
         problems = Problems()
 
         def keep(name: str, convert: Callable[[Any], Any], value: object) -> None:
-            object.__setattr__(self, name, None if value is None else problems.check(f"Grant: {name}", convert, value))
+            secret = name == "headers"
+            kept = None if value is None else problems.check(f"Grant: {name}", convert, value, secret=secret)
+            object.__setattr__(self, name, kept)
 
         keep("expires", to_seconds, expires)
         keep("not_before", to_epoch, not_before)
@@ -103,10 +105,22 @@ class Grant:
         keep("headers", to_headers, headers if headers is not None else ())
         keep("filename", to_filename, filename)
         keep("answer", to_answer, answer)
+        del (
+            expires,
+            not_before,
+            path,
+            scope,
+            ip_address,
+            query,
+            headers,
+            filename,
+            answer,
+        )  # one may be a key by mistake
         problems.raise_any()
         self._check_together(problems)
         problems.raise_any()
-        object.__setattr__(self, "is_canned", scope == "object" and not_before is None and ip_address is None)
+        canned = self.scope == "object" and self.not_before is None and self.ip_address is None
+        object.__setattr__(self, "is_canned", canned)
 
     def _check_together(self, problems: Problems) -> None:
         """Find fields that are fine alone but not together, and put ``filename`` into the query."""

@@ -167,6 +167,6 @@ def to_hash_algorithm(value: object) -> str:
     if value is None:
         return HASH_ALGORITHMS[0]
     for name in HASH_ALGORITHMS:
-        if name == value:
+        if isinstance(value, str) and name == value:
             return name  # of an enum's member, the plain text
     raise ValueError("expected 'SHA256' or 'SHA1'")

@@ -44,13 +44,13 @@ def name_authorizer(authorizer: object) -> str:
         ValueError: if it is not a synchronous callable, or a class where an instance is meant.
     """
     if isinstance(innermost(authorizer), type):
-        raise ValueError("that is a class: pass an instance")
+        raise ValueError(f"{_name(authorizer)} is a class: pass an instance")
     if not callable(authorizer):
         raise ValueError("expected a callable that takes environ")
     if is_deferred(authorizer):
         raise ValueError(
-            "that is a coroutine or generator function, whose result is always true; expected a plain function that "
-            "returns a verdict"
+            f"{_name(authorizer)} is a coroutine or generator function, whose result is always true; expected a plain "
+            "function that returns a verdict"
         )
     return _name(authorizer)
 

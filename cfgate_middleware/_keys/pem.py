@@ -40,7 +40,7 @@ class _KeyType(NamedTuple):
     hash_algorithms: tuple[str, ...]  # what we sign with; a verifier accepts both
     problem: Callable[[Any, bool], str | None]  # (key, legacy key pair id?) -> what is wrong with it
     arguments: Callable[[str], tuple[object, ...]]  # what sign() and verify() take after the data
-    repeatable: tuple[object, ...] | None  # the same, for signatures that repeat where the usual ones do not
+    repeatable: Callable[[], tuple[object, ...]] | None  # the same, for signatures that repeat where usual ones do not
 
 
 def _rsa_problem(key: rsa.RSAPrivateKey, legacy: bool) -> str | None:
@@ -75,7 +75,7 @@ _KEY_TYPES = (
         ("SHA256",),
         _ec_problem,
         lambda name: (ec.ECDSA(_HASHES[name]()),),
-        (ec.ECDSA(SHA256(), deterministic_signing=True),),
+        lambda: (ec.ECDSA(SHA256(), deterministic_signing=True),),
     ),
 )
 
@@ -115,8 +115,9 @@ class PrivateKey:
         self._arguments = row.arguments(hash_algorithm)
         if row.repeatable is not None:
             try:
-                self._key.sign(PROBE, *row.repeatable)
-                self._arguments = row.repeatable
+                repeatable = row.repeatable()
+                self._key.sign(PROBE, *repeatable)
+                self._arguments = repeatable
             except UnsupportedAlgorithm:
                 self.deterministic = False
         self._prove()

@@ -104,7 +104,7 @@ def load_ring(entries: Secret[Iterable[Any]], hash_algorithm: object = None, fol
                 problems.check(f"keys, line {number}", lambda line: _load_key(line, hash_algorithm, folder), entry)
             )
     problems.raise_any()
-    ring = problems.check("keys", KeyRing, Secret(loaded))
+    ring = problems.check("keys", KeyRing, loaded)
     problems.raise_any()
     return cast("KeyRing", ring)
 

@@ -1,0 +1,424 @@
+"""A distribution signs URLs, cookies and queries as CloudFront reads them, for gates, views and code without either."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from botocore.signers import CloudFrontSigner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cfgate_middleware import (
+    CloudFrontGate,
+    CloudFrontRedirect,
+    ConfigError,
+    Distribution,
+    PathError,
+    Signer,
+    SigningError,
+    signed_cookies,
+    signed_url,
+)
+from cfgate_middleware.verify import Verified, verify_cookies
+from tests.conftest import KEY_PAIR_ID, KEYS, NOW
+from tests.support import BASE_URL, KEY_GROUP, SIGNER, Judge, fetch, verified
+
+RSA = Signer(KEY_PAIR_ID, KEYS / "rsa-2048-pkcs8.pem", "SHA1")
+LOCATION = f"{BASE_URL}/reports/1.pdf"
+PATH, SPELLED = "/a b/é*.pdf", "/a%20b/%C3%A9%2A.pdf"
+END = NOW + 60
+VIEWER = "203.0.113.7"
+EPOCH_END = 9223372036
+
+
+def distribution(domain: str = BASE_URL, **options: Any) -> Distribution:
+    """Return a distribution whose clock stands still."""
+    made = Distribution(domain, **({"signer": SIGNER} | options))
+    made.clock = lambda: NOW
+    return made
+
+
+def proven_by(cookies: dict[str, str], target: str, now: float = NOW) -> Verified:
+    """Return what CloudFront takes from the cookies, for a viewer at the policy's address."""
+    return verify_cookies(target, cookies, base_url=BASE_URL, key_group=KEY_GROUP, now=now, viewer_address=VIEWER)
+
+
+CONDITIONS = pytest.mark.parametrize(
+    ("conditions", "resource", "end", "start", "address"),
+    [
+        ({}, "{object}", END, None, None),
+        ({"expires": timedelta(minutes=5), "scope": "object"}, "{object}", NOW + 300, None, None),
+        ({"not_before": NOW - 10}, "{object}", END, NOW - 10, None),
+        ({"not_before": datetime.fromtimestamp(NOW - 10, UTC)}, "{object}", END, NOW - 10, None),
+        ({"ip_address": VIEWER, "expires": 5}, "{object}", NOW + 5, None, f"{VIEWER}/32"),
+        ({"scope": "directory"}, f"{BASE_URL}/a%20b/*", END, None, None),
+        ({"scope": "/a b/", "ip_address": "203.0.113.0/24"}, f"{BASE_URL}/a%20b/*", END, None, "203.0.113.0/24"),
+        ({"scope": "/"}, f"{BASE_URL}/*", END, None, None),
+    ],
+)
+
+
+@CONDITIONS
+def test_conditions_are_signed_whichever_way(
+    conditions: Any, resource: str, end: int, start: int | None, address: str | None
+) -> None:
+    """URL, cookies and redirect prove the same resource, end, start and address, and so do the functions for a URL."""
+    url, made = BASE_URL + SPELLED, distribution()
+    signed = [made.sign(PATH, **conditions), fetch(made.redirect(PATH, **conditions), "/").location]
+    cookies = [made.cookies(PATH, **conditions), signed_cookies(url, SIGNER, now=NOW, **conditions)]
+    signed.append(signed_url(url, SIGNER, now=NOW, **conditions))
+    assert all(text.startswith(f"{url}?") for text in signed)
+    proofs = [verified(text, viewer_address=VIEWER) for text in signed] + [proven_by(each, SPELLED) for each in cookies]
+    expected = (resource.format(object=url), end, start, address)
+    for policy in (proof.policy for proof in proofs):
+        assert (policy.resource, policy.end, policy.start, policy.ip_address) == expected
+
+
+@pytest.mark.parametrize(
+    ("scope", "inside", "resource"),
+    [("/films/42/", "/films/42/hd/1.ts", "/films/42/*"), ("/a b/", "/a%20b/1", "/a%20b/*"), ("/", "/1", "/*")],
+)
+def test_a_query_opens_everything_below_its_scope(scope: str, inside: str, resource: str) -> None:
+    """The query is put on any URL below the scope, with all conditions of a policy."""
+    query = distribution().query(scope, not_before=NOW - 1, expires=5, ip_address=VIEWER)
+    policy = verified(f"{BASE_URL}{inside}?{query}", viewer_address=VIEWER).policy
+    assert (policy.end, policy.start, policy.ip_address) == (NOW + 5, NOW - 1, f"{VIEWER}/32")
+    assert policy.resource == BASE_URL + resource
+
+
+def test_query_and_file_name_are_put_into_the_url() -> None:
+    """Parameters of the server's choice are signed with the object."""
+    url = distribution().sign("/1.pdf", query=[("v", "a b")], filename="a.pdf")
+    assert url.startswith(f"{BASE_URL}/1.pdf?v=a%20b&response-content-disposition=attachment%3B%20filename%3D")
+    assert verified(url).policy.resource == url.partition("&Expires=")[0]
+
+
+PLAIN = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=9)
+
+
+@given(
+    path=st.lists(st.text("aB0~ é*?&=+%;'", min_size=1, max_size=9), min_size=2, max_size=3).map("/".join),
+    query=st.dictionaries(PLAIN.filter(lambda name: name.isidentifier()), PLAIN, max_size=2),
+    expires=st.integers(1, 604800),
+    start=st.none() | st.integers(0, NOW),
+    address=st.none() | st.sampled_from([VIEWER, "203.0.113.0/24"]),
+    scope=st.sampled_from(["object", "directory", "/"]),
+)
+def test_an_rsa_url_is_botocores_byte_for_byte(
+    path: str, query: Any, expires: int, start: int | None, address: str | None, scope: str
+) -> None:
+    """Given the URL we spell and the same conditions, botocore signs and writes the very same one."""
+    conditions: Any = {"expires": expires, "not_before": start, "ip_address": address, "scope": scope, "query": query}
+    made = distribution(signer=RSA)
+    url = made.sign(f"/{path}", **conditions)
+    plain = url.partition("Expires=" if "Expires=" in url else "Policy=")[0].rstrip("?&")
+    botocore, end = CloudFrontSigner(KEY_PAIR_ID, RSA.sign), datetime.fromtimestamp(NOW + expires, UTC)
+    directory = plain.partition("?")[0].rpartition("/")[0]
+    resource = {"object": plain, "directory": f"{directory}/*", "/": f"{BASE_URL}/*"}[scope]
+    if resource == plain and start is None and address is None:
+        assert url == botocore.generate_presigned_url(plain, date_less_than=end)
+    else:
+        since = None if start is None else datetime.fromtimestamp(start, UTC)
+        policy = botocore.build_policy(resource, end, since, address)
+        assert url == botocore.generate_presigned_url(plain, policy=policy)
+
+
+# What cannot be signed
+
+
+NO_OBJECT = ("", "/", "a", "/a/", "/a//b", "/a/../b", "/..", "/a\\b", "/a\n", "/\ud800", None, b"/a", f"/{'x' * 8192}")
+NO_SCOPE = ("", "films/", "/films", "//", "/a//", "/a/../", "/a\\/", "directory", "object", None, b"/")
+FOUR = ("sign", "cookies", "redirect", "query")
+
+
+@pytest.mark.parametrize("path", NO_OBJECT)
+@pytest.mark.parametrize("method", ["sign", "cookies", "redirect"])
+def test_a_path_that_cannot_be_an_object_is_a_path_error(method: str, path: Any) -> None:
+    """A view can answer it with 404, whatever its other arguments are."""
+    with pytest.raises(PathError):
+        getattr(distribution(), method)(path)
+
+
+@pytest.mark.parametrize("scope", NO_SCOPE)
+def test_a_query_needs_a_scope(scope: Any) -> None:
+    """A scope is clean and ends in a slash."""
+    with pytest.raises(PathError, match="scope="):
+        distribution().query(scope)
+
+
+@pytest.mark.parametrize(
+    ("conditions", "telling"),
+    [
+        ({"expires": 0}, "expires=0"),
+        ({"expires": NOW}, "a duration"),
+        ({"scope": "a"}, "scope='a'"),
+        ({"scope": "/c/"}, "outside the scope"),
+        ({"not_before": datetime(2027, 1, 1)}, "naive datetime"),
+        ({"not_before": END}, f"starts at {END} but ends at {END}"),
+        ({"ip_address": "::1"}, "IPv6"),
+    ],
+)
+def test_conditions_that_cannot_be_signed_are_config_errors(conditions: Any, telling: str) -> None:
+    """Whichever way it is signed, the error says why not."""
+    made, url = distribution(), f"{BASE_URL}/b/1"
+    ways: list[Callable[..., object]] = [made.sign, made.cookies, made.redirect]
+    for write in (*ways, *([] if "scope" in conditions else [made.query])):
+        with pytest.raises(ConfigError, match=telling):
+            write("/b/" if write == made.query else "/b/1", **conditions)
+    for function in (signed_url, signed_cookies):
+        with pytest.raises(ConfigError, match=telling):
+            function(url, SIGNER, now=NOW, **conditions)
+
+
+@pytest.mark.parametrize(
+    ("method", "name"),
+    [(method, name) for method in FOUR for name in ("path", "headers", "answer", "now")]
+    + [("cookies", "query"), ("cookies", "filename"), ("query", "scope"), ("query", "filename")],
+)
+def test_only_conditions_are_taken(method: str, name: str) -> None:
+    """A keyword that is no condition of this method is a TypeError, as for any function."""
+    with pytest.raises(TypeError, match=f"'{name}'"):
+        getattr(distribution(), method)("/a/" if method == "query" else "/a", **{name: "/"})
+
+
+def test_a_signer_that_fails_signs_nothing() -> None:
+    """Every method raises the SigningError."""
+
+    class Broken:
+        key_pair_id, hash_algorithm = "K1", "SHA256"
+
+        def sign(self, message: bytes) -> bytes:
+            raise OSError("hardware")
+
+    for method in FOUR:
+        with pytest.raises(SigningError, match="K1 failed with OSError"):
+            getattr(distribution(signer=Broken()), method)("/a/" if method == "query" else "/a")
+
+
+# Shared by gates
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("domain", BASE_URL),
+        ("key_pair_id", KEY_PAIR_ID),
+        ("private_key", "env:KEY"),
+        ("priv_key_string", "env:KEY"),
+        ("keys", "file:ring"),
+        ("signer", SIGNER),
+        ("hash_algorithm", "SHA256"),
+    ],
+)
+def test_a_gate_with_a_distribution_has_no_domain_and_no_keys(name: str, value: Any) -> None:
+    """Whichever was right, the error names both."""
+    with pytest.raises(ConfigError, match=f"distribution and {name} are both given"):
+        CloudFrontGate(None, Judge(), prefix="/private", distribution=distribution(), **{name: value})
+
+
+def of(made: Distribution, **options: Any) -> CloudFrontGate:
+    """Return a gate of this distribution."""
+    return CloudFrontGate(None, Judge(), prefix="/private", distribution=made, **options)
+
+
+def test_gates_share_a_distribution_and_its_clock() -> None:
+    """A gate signs with the domain, keys, duration and clock of its distribution, which can be set from either."""
+    made = distribution(f"{BASE_URL}/base", expires=5)
+    first, second = of(made), of(made)
+    assert first.distribution is made and first.sign("/1") == made.sign("/1") == fetch(second, "/private/1").location
+    first.clock = lambda: NOW + 100
+    assert second.clock() == made.clock() == NOW + 100
+    policy = verified(fetch(second, "/private/1").location).policy
+    assert (policy.resource, policy.end) == (f"{BASE_URL}/base/1", NOW + 105)
+
+
+def test_a_gate_may_have_durations_of_its_own() -> None:
+    """``expires`` and ``reuse_for`` beside a distribution hold for this gate alone, and must fit together."""
+    made = distribution(expires=50, reuse_for=20)
+    ends = [
+        [end_of(fetch(of(made, **options), "/private/1").location) - NOW]
+        for options in ({}, {"expires": 500}, {"reuse_for": 0}, {"expires": 500, "reuse_for": 500})
+    ]
+    assert ends == [[-(-(NOW + 50) // 20) * 20 - NOW], [-(-(NOW + 500) // 20) * 20 - NOW], [50], [500 + -NOW % 500]]
+    assert end_of(made.sign("/1")) == -(-(NOW + 50) // 20) * 20
+    for options in ({"reuse_for": 51}, {"expires": 19}):
+        with pytest.raises(ConfigError, match="reuse_for=.*at most expires"):
+            of(made, **options)
+
+
+def test_a_gate_takes_nothing_else_for_a_distribution() -> None:
+    """An address is the option ``domain``."""
+    with pytest.raises(ConfigError, match="distribution is a str of .*; expected a Distribution"):
+        of(BASE_URL)  # type: ignore[arg-type]
+
+
+def test_a_distribution_shows_its_address_and_key_ids() -> None:
+    """Its repr names nothing secret."""
+    assert repr(distribution("CDN.example.com/base/")).startswith(f"<Distribution {BASE_URL}/base ")
+    assert KEY_PAIR_ID in repr(distribution())
+    assert distribution("CDN.example.com/base/").base_url == f"{BASE_URL}/base"
+
+
+def test_all_problems_are_reported_together() -> None:
+    """Domain, keys and durations are all checked."""
+    with pytest.raises(ConfigError) as caught:
+        Distribution("", key_pair_id="K1", expires=0, reuse_for=-1)
+    starts = ["domain=''", "expires=0", "reuse_for=-1", "private_key missing"]
+    assert [problem.partition(":")[0] for problem in caught.value.problems] == starts
+
+
+@pytest.mark.parametrize(
+    ("domain", "warned"),
+    [("http://cdn.example.com", True), (BASE_URL, False), ("http://localhost:1", False), ("http://127.0.0.1", False)],
+)
+def test_a_domain_in_clear_is_a_warning(domain: str, warned: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """Signed URLs cross the network unencrypted then, unless they stay on this machine."""
+    distribution(domain)
+    assert (f"domain {domain}: signed URLs will cross the network in clear" in caplog.text) is warned
+
+
+def test_a_redirect_is_kept_by_no_cache() -> None:
+    """It is the 303 of a gate without options."""
+    answer = fetch(distribution().redirect("/1", filename="a.pdf"), "/")
+    assert (answer.code, answer.body, answer.values("Cache-Control")) == (303, b"", ["private, no-store"])
+    assert answer.values("Referrer-Policy") == ["no-referrer"]
+
+
+# By URL
+
+
+def end_of(url: str) -> int:
+    """Return when a signed URL of an object ends."""
+    return int(parse_qs(urlsplit(url).query)["Expires"][0])
+
+
+def _redirect(url: Any) -> Any:
+    made = CloudFrontRedirect(url, authorize=lambda: True, signer=SIGNER)
+    made.clock = lambda: NOW
+    return fetch(made.go(), "/").location
+
+
+DOORS = pytest.mark.parametrize(
+    ("sign", "error", "name"),
+    [
+        (lambda url: signed_url(url, SIGNER, now=NOW), PathError, "url"),
+        (lambda url: signed_cookies(url, SIGNER, now=NOW), PathError, "url"),
+        (_redirect, ConfigError, "location"),
+    ],
+    ids=["url", "cookies", "redirect"],
+)
+
+
+@DOORS
+@pytest.mark.parametrize(
+    ("url", "resource"),
+    [
+        ("d111111abcdef8.cloudfront.net", "https://d111111abcdef8.cloudfront.net/"),
+        ("http://dc1097jtk.cloudfront.net", "http://dc1097jtk.cloudfront.net/"),
+        ("HTTPS://CDN.example.com:443/A", f"{BASE_URL}/A"),
+        ("http://127.0.0.1:8001/a", "http://127.0.0.1:8001/a"),
+        (f"{BASE_URL}/d/", f"{BASE_URL}/d/"),
+        (f"{BASE_URL}/n%C3%A9%2A.pdf?v=1&w=%2A%20&x=", f"{BASE_URL}/n%C3%A9%2A.pdf?v=1&w=%2A%20&x="),
+    ],
+)
+def test_a_spelled_url_is_signed_as_it_is(
+    sign: Any, error: type[Exception], name: str, url: str, resource: str
+) -> None:
+    """After its scheme and host, a URL is signed byte for byte; a bare domain signs the root."""
+    signed = sign(url)
+    if isinstance(signed, dict):
+        assert signed["CloudFront-Expires"] == str(END)
+        base_url = resource[: resource.index("/", 8)]
+        target = resource.removeprefix(base_url)
+        assert verify_cookies(target, signed, base_url=base_url, key_group=KEY_GROUP, now=NOW).policy.end == END
+    else:
+        assert signed.startswith(f"{resource}{'&' if '?' in resource else '?'}Expires={END}&")
+        assert verified(signed).policy.resource == resource
+
+
+@DOORS
+@pytest.mark.parametrize(
+    ("url", "telling"),
+    [
+        *((url, "a whole viewer URL") for url in ("", None, b"https://cdn.example.com/a")),
+        *(
+            (f"{BASE_URL}{path}", "the path must be")
+            for path in ("/a b", "/é", "/*", "/%2a", "/%61", "/%FF", "/a//b", "/a/../b", "/a#b")
+        ),
+        *((f"{BASE_URL}/a?{query}", "the query must be") for query in ("v=a b", "v=a+b", "v=*", "v", "v=1&")),
+        (f"{BASE_URL}/a?Expires=1", "Expires is reserved"),
+        (f"{BASE_URL}/a?%70olicy=1", "policy is reserved"),
+        (f"{BASE_URL}/a?=1", "needs a name"),
+        *((url, "a host name") for url in ("/reports/1.pdf", "//cdn.example.com/a")),
+        ("ftp://cdn.example.com/a", "scheme 'ftp'"),
+        ("https://me@cdn.example.com/a", "'@'"),
+        ("https://bucket.s3.amazonaws.com/a", "S3 or AWS host"),
+        (signed_url(LOCATION, SIGNER, now=NOW), "Expires is reserved"),  # signed before, and not shown
+    ],
+)
+def test_any_other_url_is_refused(sign: Any, error: type[Exception], name: str, url: Any, telling: str) -> None:
+    """A URL that browsers, CloudFront or an attacker could read in another way is an error that shows no query."""
+    with pytest.raises(error, match=f"^{name}=.*{telling}") as caught:
+        sign(url)
+    assert "Signature" not in str(caught.value).partition("CloudFront reads")[0]
+
+
+WRITERS = pytest.mark.parametrize("write", [signed_url, signed_cookies])
+
+
+@WRITERS
+@pytest.mark.parametrize(
+    ("signer", "now", "telling"),
+    [
+        (None, NOW, "signer is missing: expected a Signer"),
+        (Signer, NOW, "signer is .*type.*: expected a Signer"),
+        *((SIGNER, bad, f"now={bad!r}.*epoch seconds") for bad in (-1, "noon", NOW * 1000, math.inf, math.nan)),
+    ],
+)
+def test_signer_and_time_are_checked(write: Callable[..., object], signer: Any, now: Any, telling: str) -> None:
+    """A missing signer, milliseconds, and a time that is not a number are errors that name it."""
+    with pytest.raises(ConfigError, match=telling):
+        write(LOCATION, signer, now=now)
+
+
+@WRITERS
+@pytest.mark.parametrize("now", [0, 0.5, NOW, EPOCH_END - 60])
+def test_any_time_may_be_now(write: Callable[..., object], now: float) -> None:
+    """The beginning of the epoch is a time, and not the same as none at all."""
+    assert str(math.ceil(now) + 60) in str(write(LOCATION, SIGNER, now=now))
+
+
+@pytest.mark.parametrize(
+    "sign", [lambda: signed_url(LOCATION, SIGNER), lambda: Distribution(BASE_URL, signer=SIGNER).sign("/1")]
+)
+def test_the_clock_is_the_real_one(sign: Callable[[], str]) -> None:
+    """Unless told otherwise, a signature is valid from now on."""
+    before = time.time()
+    assert before + 60 <= end_of(sign()) <= time.time() + 61
+
+
+def test_sha_1_needs_no_cookie_of_its_own() -> None:
+    """CloudFront assumes SHA-1 where nothing else is said, and has one cookie more otherwise."""
+    of_sha_1 = {"CloudFront-Expires", "CloudFront-Signature", "CloudFront-Key-Pair-Id"}
+    assert distribution(signer=RSA).cookies("/1").keys() == signed_cookies(LOCATION, RSA).keys() == of_sha_1
+    assert distribution().cookies("/1").keys() == of_sha_1 | {"CloudFront-Hash-Algorithm"}
+    assert "CloudFront-Policy" in distribution().cookies("/1", scope="/")
+
+
+@WRITERS
+def test_a_url_too_long_for_cloudfront_is_refused(write: Callable[..., object]) -> None:
+    """More than 8,192 bytes would be answered with 414, signed in the URL or in cookies."""
+    with pytest.raises(PathError, match="CloudFront takes 8192"):
+        write(f"{BASE_URL}/{'x' * 8192}", SIGNER)
+
+
+def test_a_cookie_too_long_for_browsers_is_refused() -> None:
+    """A policy of more than a cookie can hold is an error, not cut."""
+    with pytest.raises(PathError, match="browsers keep 4096"):
+        signed_cookies(f"{BASE_URL}/{'x' * 3000}/1", SIGNER, scope="directory")
