@@ -474,7 +474,7 @@ def test_the_clock_is_the_distributions_and_the_real_one() -> None:
     assert before + 60 <= int(expires) <= datetime.now(UTC).timestamp() + 61
     clock = functools.partial(int, NOW)
     app.clock = clock
-    assert app.distribution.clock is clock
+    assert app.distribution.clock == clock
     assert verified(fetch(app, "/private/a").location).policy.end == END
 
 

@@ -371,7 +371,7 @@ def test_wrong_role_lines_are_named(ini: Ini, maker: str, role: str, telling: st
     ],
 )
 def test_an_inline_comment_is_refused(ini: Ini, option: str, value: str) -> None:
-    """PasteDeploy keeps inline comments, which would move the prefix; it is the one problem, and says how to write it."""
+    """PasteDeploy keeps inline comments, which would move the prefix; the one problem says how to write it."""
     (problem,) = ini.problems(**{option: value})
     assert problem.startswith(option) and "inline comment" in problem and "a line of its own" in problem
     assert not option.startswith("authorize.") or value not in problem  # a role's value may be a secret
