@@ -93,8 +93,9 @@ class GateShell:
         return self._gate.answers.clear_cookies(map(spell_path, paths))
 
     def __repr__(self) -> str:
-        key_pair_id = self.distribution.ring.current(self.clock()).key_pair_id
-        return f"<{type(self).__name__} {self._gate.prefix or '/'} {self.distribution.base_url} {key_pair_id}>"
+        if not hasattr(self, "_gate"):
+            return f"<{type(self).__name__}, not built>"
+        return f"<{type(self).__name__} {self._gate.prefix or '/'} {self.distribution!r}>"
 
     def _decide(self, facts: Facts, verdict: object) -> Decision:
         """Return the decision for a verdict; a failure to sign is logged."""

@@ -142,8 +142,8 @@ class Distribution:
     def _signed(self, path: str, grant: Grant) -> Signed:
         if not is_object_path(path):
             raise PathError(
-                f"path={shown(path)}: expected the decoded path of one object, such as '/reports/1.pdf': a leading "
-                "slash, no dot or empty segments, no backslash or control characters, no trailing slash"
+                f"path={shown_location(Secret(path))}: expected the decoded path of one object, such as "
+                "'/reports/1.pdf': a leading slash, no dot or empty segments, no backslash or control characters, no trailing slash"
             )
         return self._sign(grant, path)
 
@@ -151,6 +151,8 @@ class Distribution:
         return self._signer.sign(grant, path, spell_path(path), (), self.clock())
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_signer"):
+            return "<Distribution, not built>"
         return f"<Distribution {self.base_url} {self.ring!r}>"
 
 
@@ -175,22 +177,22 @@ def signed_url(url: str, signer: AnySigner, *, now: float | None = None, **condi
         ConfigError: if the conditions cannot be signed.
         SigningError: if the signer fails.
     """
-    location = Secret(url)
-    del url  # which may hold a signature, if it was signed before
-    return _sign_location(location, signer, now, conditions).to_url()
+    location, key = Secret(url), Secret(signer)
+    del url, signer  # a URL that was signed before, or a key by mistake
+    return _sign_location(location, key, now, conditions).to_url()
 
 
 def signed_cookies(
     url: str, signer: AnySigner, *, now: float | None = None, **conditions: Unpack[ScopedConditions]
 ) -> dict[str, str]:
     """Return the values of the ``CloudFront-*`` cookies for a viewer URL; arguments as for :func:`signed_url`."""
-    location = Secret(url)
-    del url
-    return _sign_location(location, signer, now, conditions).to_cookies()
+    location, key = Secret(url), Secret(signer)
+    del url, signer
+    return _sign_location(location, key, now, conditions).to_cookies()
 
 
 def _sign_location(
-    location: Secret[str], signer: AnySigner, now: float | None, conditions: Mapping[str, Any]
+    location: Secret[str], signer: Secret[AnySigner], now: float | None, conditions: Mapping[str, Any]
 ) -> Signed:
     grant = Grant.of(ScopedConditions, conditions)
     try:

@@ -24,7 +24,7 @@ from webob.static import FileIter
 
 from cfgate_middleware._core.checks import to_base_url
 from cfgate_middleware._core.encoding import is_clean, spell_path
-from cfgate_middleware._core.problems import Problems, shown
+from cfgate_middleware._core.problems import Problems, Secret, shown
 from cfgate_middleware.verify import KeyGroup, VerificationError, verify
 
 if TYPE_CHECKING:
@@ -78,13 +78,14 @@ class LocalEdge:
         self.clock: Callable[[], float] = time.time
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        target = _raw_target(environ)
+        target = Secret(_raw_target(environ))
+        path = target.value.partition("?")[0]
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
-            answer: WSGIApplication = _refuse(target, "only GET and HEAD are allowed", 403, "text/html", _PAGE)
+            answer: WSGIApplication = _refuse(path, "only GET and HEAD are allowed", 403, "text/html", _PAGE)
         else:
             try:
                 verified = verify(
-                    target,
+                    target.value,
                     _cookies(environ),
                     base_url=self._base_url,
                     key_group=self._key_group,
@@ -92,7 +93,7 @@ class LocalEdge:
                     viewer_address=environ.get("REMOTE_ADDR"),
                 )
             except VerificationError as error:
-                answer = _deny(target, f"{type(error).__name__}, {error}", error)
+                answer = _deny(path, f"{type(error).__name__}, {error}", error)
             else:
                 answer = self._serve(environ, verified.origin_target)
         return answer(environ, start_response)
@@ -151,18 +152,18 @@ def _file(root: Path, target: str) -> Response:
     try:
         decoded = unquote(path, errors="strict")
     except UnicodeDecodeError:
-        return _not_found(target, "the path is no UTF-8")
+        return _not_found(path, "the path is no UTF-8")
     if not is_clean(decoded):
-        return _deny(target, "the path has dot segments, empty segments, a backslash or controls")
+        return _deny(path, "the path has dot segments, empty segments, a backslash or controls")
     name = os.path.realpath(root / decoded[1:])
     if not Path(name).is_relative_to(root):
-        return _deny(target, "the path leads out of the directory")
+        return _deny(path, "the path leads out of the directory")
     if decoded.endswith("/") or not os.path.isfile(name):
-        return _not_found(target, "there is no such file")
+        return _not_found(path, "there is no such file")
     try:
         file = open(name, "rb")  # noqa: SIM115 (the response body closes it)
     except OSError:
-        return _not_found(target, "the file cannot be opened")
+        return _not_found(path, "the file cannot be opened")
     kind, encoding = mimetypes.guess_type(name)
     status = os.fstat(file.fileno())
     return Response(
@@ -194,17 +195,17 @@ class _FileBody:
         self._file.close()
 
 
-def _deny(target: str, reason: str, error: VerificationError | type[VerificationError] = VerificationError) -> Response:
-    return _refuse(target, reason, 403, "text/xml", _XML.format(code=error.code, message=error.message))
+def _deny(path: str, reason: str, error: VerificationError | type[VerificationError] = VerificationError) -> Response:
+    return _refuse(path, reason, 403, "text/xml", _XML.format(code=error.code, message=error.message))
 
 
-def _not_found(target: str, reason: str) -> Response:
-    return _refuse(target, reason, 404, "text/plain", "Not found")
+def _not_found(path: str, reason: str) -> Response:
+    return _refuse(path, reason, 404, "text/plain", "Not found")
 
 
-def _refuse(target: str, reason: str, status: int, content_type: str, text: str) -> Response:
+def _refuse(path: str, reason: str, status: int, content_type: str, text: str) -> Response:
     """Log the path and the true reason, and answer with what CloudFront would say."""
-    _log.warning("%d for %s: %s", status, shown(target.partition("?")[0]), reason)
+    _log.warning("%d for %s: %s", status, shown(path), reason)
     body = text.encode("ascii")
     headers: list[tuple[str, Any]] = [
         ("Content-Type", content_type),

@@ -128,11 +128,11 @@ class KeyGroup:
         del keys  # in which a private key may stand by mistake
         problems = Problems()
         self._keys: dict[str, PublicKey] = {}
-        for number, key_pair_id in enumerate(given.value, start=1):
+        for number, entry in enumerate(map(Secret, given.value.items()), start=1):
             # A wrong id is not shown: it may be a key in the wrong place.
-            name = problems.check(f"key group, entry {number}", to_key_pair_id, key_pair_id, secret=True)
+            name = problems.check(f"key group, entry {number}", to_key_pair_id, entry.value[0], secret=True)
             if name is not None:
-                source = Secret(given.value[key_pair_id])
+                source = Secret(entry.value[1])
                 key = problems.check(f"key group, {name}", lambda source: PublicKey(read_source(source)), source)
                 if key is not None:
                     self._keys[name] = key
@@ -255,7 +255,7 @@ def _verify(request: _Request, base_url: str, key_group: KeyGroup, now: float, v
     try:
         signature = Secret(from_base64(request.get("Signature")))
     except ValueError as error:
-        raise MalformedSignature(f"Signature is absent or {error}") from error
+        raise MalformedSignature(f"Signature is absent or {error}") from None  # its frame holds the text
     signed = _signed_bytes(request, url)
     policy = _parse(signed)
     if not key.verifies(signature, signed, hash_algorithm):
@@ -277,7 +277,7 @@ def _signed_bytes(request: _Request, url: str) -> Secret[bytes]:
         try:
             return Secret(from_base64(request.get("Policy")))
         except ValueError as error:
-            raise MalformedPolicy(f"no policy could be read: {error}") from error
+            raise MalformedPolicy(f"no policy could be read: {error}") from None  # its frame holds the text
     if not _EXPIRES.fullmatch(request.get("Expires")):
         raise MalformedPolicy("there is no Policy, and Expires is absent or not plain epoch seconds")
     condition = '","Condition":{"DateLessThan":{"AWS:EpochTime":' + request.get("Expires") + "}}}]}"

@@ -23,6 +23,8 @@ KEYS = Path(__file__).parent / "keys"
 PACKAGE = f"{Path(cfgate_middleware.__file__).parent}{os.sep}"
 # Long enough that no word or name has it in common with a key, short enough that a piece of a line is found.
 PIECE = 20
+# Names of the request as it was sent: the server has it in its own frames too.
+_REQUEST = ("environ", "forwarded", "_")
 
 _KINDS = {
     # Names and values as URLs and cookies write them; a bare "Signature=" is only the parameter's name.
@@ -87,8 +89,7 @@ def leaks_among(variables: Iterable[Local], folder: str = PACKAGE) -> list[str]:
     return [
         f"{local.file.removeprefix(PACKAGE)}:{local.function}: {local.name} holds {kind}"
         for local in variables
-        # A request is the server's, in whose frames it is too.
-        if local.file.startswith(folder) and local.name != "environ"
+        if local.file.startswith(folder) and local.name not in _REQUEST
         for kind in dict.fromkeys(kind for text in _texts(local.value, set()) for kind in leaks_in(text))
     ]
 

@@ -461,7 +461,7 @@ def test_clear_cookies_refuses_what_no_cookie_was_set_for(paths: list[Any]) -> N
 
 def test_the_repr_shows_prefix_domain_and_key_id() -> None:
     """Nothing else of a gate is in its repr."""
-    assert repr(gate(Judge())) == f"<CloudFrontGate /private {BASE_URL} {KEY_PAIR_ID}>"
+    assert repr(gate(Judge())) == f"<CloudFrontGate /private <Distribution {BASE_URL} <KeyRing {KEY_PAIR_ID}>>>"
     assert repr(gate(Judge(), prefix="/")).startswith("<CloudFrontGate / ")
 
 

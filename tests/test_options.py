@@ -390,7 +390,7 @@ def test_options_that_contradict_each_other_are_refused(options: dict[str, Any],
 
 def prefix_of(made: CloudFrontGate) -> str:
     """Return the prefix that a gate shows."""
-    return repr(made).removeprefix("<CloudFrontGate ").removesuffix(f" {BASE_URL} {KEY_PAIR_ID}>")
+    return repr(made).split()[1]
 
 
 @given(st.lists(st.text("abzABZ059._~-", min_size=1).filter(lambda text: text not in (".", "..")), min_size=1))

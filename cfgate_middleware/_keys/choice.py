@@ -24,18 +24,18 @@ def choose_ring(given: Secret[dict[str, Any]]) -> Ring:
         ConfigError: if none or several ways are used, or a key cannot be used now.
     """
     ways = [way for way in WAYS if given.value[way] is not None]
-    key_pair_id, hash_algorithm = given.value["key_pair_id"], given.value["hash_algorithm"]
+    key_pair_id, hash_algorithm = Secret(given.value["key_pair_id"]), given.value["hash_algorithm"]
     if len(ways) > 1:
         raise ConfigError(f"{' and '.join(ways)} are both given; keys are given in one way: leave one out")
     way = ways[0] if ways else "private_key"
     if way in ("signer", "keys"):
-        if key_pair_id is not None:
+        if key_pair_id.value is not None:
             raise ConfigError(f"{way} and key_pair_id are both given; {way} has its own: leave key_pair_id out")
     elif missing := [name for name in ("key_pair_id", way) if given.value[name] is None]:
         raise ConfigError(f"{' and '.join(missing)} missing: expected key_pair_id and private_key, or keys, or signer")
     source = Secret(given.value[way])
     if way == "signer":
-        ring = to_ring(source.value)
+        ring = to_ring(source)
         _check_own_hash_algorithm(source.value, hash_algorithm)
     elif way == "keys":
         ring = _to_ring_of_keys(source, hash_algorithm)
@@ -48,18 +48,18 @@ def choose_ring(given: Secret[dict[str, Any]]) -> Ring:
     return ring
 
 
-def to_ring(signer: object) -> Ring:
+def to_ring(signer: Secret[Any]) -> Ring:
     """Return a ring as it is, and a signer as a ring of one.
 
     Raises:
         ConfigError: if it is neither.
     """
-    if callable(getattr(signer, "current", None)) and not isinstance(signer, type):
-        return cast("Ring", signer)
+    if callable(getattr(signer.value, "current", None)) and not isinstance(signer.value, type):
+        return cast("Ring", signer.value)
     problems = Problems()
-    problems.check("signer", check_signer, signer, secret=True)
+    problems.check("signer", check_signer, signer.value, secret=True)
     problems.raise_any()
-    return KeyRing([cast("SignerProtocol", signer)])
+    return KeyRing([signer.value])
 
 
 def _to_ring_of_keys(keys: Secret[Any], hash_algorithm: object) -> Ring:

@@ -36,6 +36,7 @@ class KeyRing:
     __slots__ = ("_newest_first",)
 
     def __init__(self, keys: Iterable[SignerProtocol | tuple[SignerProtocol, datetime | float]]) -> None:
+        self._newest_first: tuple[tuple[PolicySigner, int], ...] = ()
         members = Secret(keys)
         del keys  # in which a key may have been put by mistake
         self._newest_first = tuple(reversed(_to_entries(members)))
@@ -131,5 +132,5 @@ def _load_key(entry: Secret[Any], hash_algorithm: object, folder: Path | None) -
             raise ValueError(
                 f"the activation time is {kind_of(active_from)}; expected ISO 8601 such as 2026-12-01T00:00:00Z"
             ) from None
-    signer = Signer.load(fields.value[0], Secret(fields.value[1]), hash_algorithm, folder)
+    signer = Signer.load(Secret(fields.value[0]), Secret(fields.value[1]), hash_algorithm, folder)
     return signer, 0 if active_from is None else active_from

@@ -36,22 +36,22 @@ class Signer:
     __slots__ = ("_key", "deterministic", "hash_algorithm", "key_pair_id", "kind")
 
     def __init__(self, key_pair_id: str, private_key: Any, hash_algorithm: str | None = None) -> None:
-        source = Secret(private_key)
-        del private_key  # so that no error tracker finds it here
-        self._load(key_pair_id, source, hash_algorithm, None)
+        pair = Secret((key_pair_id, private_key))
+        del key_pair_id, private_key  # so that no error tracker finds a key here, in whichever place
+        self._load(Secret(pair.value[0]), Secret(pair.value[1]), hash_algorithm, None)
 
     @classmethod
     def load(
-        cls, key_pair_id: object, source: Secret[Any], hash_algorithm: object = None, folder: Path | None = None
+        cls, key_pair_id: Secret[Any], source: Secret[Any], hash_algorithm: object = None, folder: Path | None = None
     ) -> Signer:
-        """Return a signer whose source may not be shown; relative paths start at ``folder``."""
+        """Return a signer whose id and source may not be shown; relative paths start at ``folder``."""
         signer = cls.__new__(cls)
         signer._load(key_pair_id, source, hash_algorithm, folder)
         return signer
 
-    def _load(self, key_pair_id: Any, source: Secret[Any], hash_algorithm: Any, folder: Path | None) -> None:
+    def _load(self, key_pair_id: Secret[Any], source: Secret[Any], hash_algorithm: Any, folder: Path | None) -> None:
         problems = Problems()
-        self.key_pair_id = problems.check("key_pair_id", to_key_pair_id, key_pair_id, secret=True) or ""
+        self.key_pair_id = problems.check("key_pair_id", to_key_pair_id, key_pair_id.value, secret=True) or ""
         algorithm = problems.check("hash_algorithm", to_hash_algorithm, hash_algorithm)
         material = problems.check("private_key", lambda value: read_source(value, folder), source)
         problems.raise_any()
@@ -64,7 +64,7 @@ class Signer:
         self.deterministic = self._key.deterministic
         if not self.deterministic and isinstance(self._key, PrivateKey):
             logger.info(
-                "key %s: this OpenSSL has no RFC 6979, so equal ECDSA policies get unequal signatures", key_pair_id
+                "key %s: this OpenSSL has no RFC 6979, so equal ECDSA policies get unequal signatures", self.key_pair_id
             )
 
     def sign(self, message: bytes) -> bytes:
@@ -79,6 +79,8 @@ class Signer:
         return self._key.public_key_pem()
 
     def __repr__(self) -> str:
+        if not hasattr(self, "deterministic"):
+            return "<Signer, not loaded>"
         return f"<Signer {self.key_pair_id} {self.kind} {self.hash_algorithm}>"
 
 

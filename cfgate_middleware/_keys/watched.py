@@ -69,6 +69,9 @@ class WatchedRing:
                     checking.release()
         return self._ring.current(now)
 
+    def __repr__(self) -> str:
+        return repr(getattr(self, "_ring", self._path))
+
     def _check_if_due(self, now: float) -> None:
         seconds = self._clock()
         if seconds < self._next_check:  # another thread was faster
