@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Unpack
 
 from cfgate_middleware._core.answers import Decision, DecisionRecord, Facts
-from cfgate_middleware._core.encoding import is_object_path, spell_path
+from cfgate_middleware._core.encoding import is_object_path, is_scope_path, spell_path
 from cfgate_middleware._core.gate import Gate
 from cfgate_middleware._core.grant import Conditions
 from cfgate_middleware._core.problems import Problems, Secret, kind_of, shown
@@ -88,7 +88,7 @@ class GateShell:
         if not paths and self._gate.answers.cookie_path is None:
             raise ConfigError("clear_cookies: expected the paths that cookies were set for, such as '/films/42/'")
         for path in paths:
-            if not isinstance(path, str) or not (path == "/" or is_object_path(path.removesuffix("/"))):
+            if not (is_object_path(path) or is_scope_path(path)):
                 raise ConfigError(f"clear_cookies: {shown(path)}: expected a clean decoded path, such as '/films/42/'")
         return self._gate.answers.clear_cookies(map(spell_path, paths))
 

@@ -11,8 +11,8 @@ from urllib.parse import parse_qsl, unquote
 
 from cfgate_middleware._core.answers import Answers, Decision, Facts
 from cfgate_middleware._core.checks import to_query
-from cfgate_middleware._core.encoding import is_object_path, spell_path, spell_query
-from cfgate_middleware._core.grant import Conditions, Grant, PolicyConditions, ScopedConditions
+from cfgate_middleware._core.encoding import is_scope_path, spell_path, spell_query
+from cfgate_middleware._core.grant import Conditions, Grant, PolicyConditions, ScopedConditions, to_object_path
 from cfgate_middleware._core.policy import MAX_EPOCH
 from cfgate_middleware._core.problems import Problems, Secret, shown
 from cfgate_middleware._core.signed import Signed
@@ -129,7 +129,7 @@ class Distribution:
         Args:
             scope: decoded path on the distribution that ends in ``/``, such as ``"/films/42/"``; ``"/"`` for all.
         """
-        if not isinstance(scope, str) or not (scope == "/" or (scope[-1:] == "/" and is_object_path(scope[:-1]))):
+        if not is_scope_path(scope):
             raise PathError(f"scope={shown(scope)}: expected a clean decoded path that starts and ends with '/'")
         return self._sign(Grant.of(ScopedConditions, {**conditions, "scope": scope}), scope).to_query()
 
@@ -140,11 +140,10 @@ class Distribution:
         return to_response(Answers(_DEFAULTS, self.base_url).granted(facts, None, (), signed))
 
     def _signed(self, path: str, grant: Grant) -> Signed:
-        if not is_object_path(path):
-            raise PathError(
-                f"path={shown_location(Secret(path))}: expected the decoded path of one object, such as "
-                "'/reports/1.pdf': a leading slash, no dot or empty segments, no backslash or control characters, no trailing slash"
-            )
+        try:
+            to_object_path(path)
+        except ValueError as error:
+            raise PathError(f"path={shown_location(Secret(path))}: {error}") from None
         return self._sign(grant, path)
 
     def _sign(self, grant: Grant, path: str) -> Signed:

@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 
 from cfgate_middleware import CloudFrontGate, CloudFrontRedirect, ConfigError, Distribution
 from cfgate_middleware._options import OPTIONS
-from tests.conftest import KEY_PAIR_ID, KEYS
-from tests.support import BASE_URL, Judge, fetch, gate
+from tests.conftest import KEYS
+from tests.support import Judge, fetch, gate
 
 WEEK = 604800
 PEM = (KEYS / "p256-pkcs8.pem").read_text()

@@ -85,6 +85,11 @@ def is_object_path(path: object) -> bool:
     return isinstance(path, str) and path[:1] == "/" and path[-1:] != "/" and is_encodable(path) and is_clean(path)
 
 
+def is_scope_path(path: object) -> bool:
+    """Return whether ``path`` is a decoded path that ends in ``/`` and can hold objects."""
+    return path == "/" or (isinstance(path, str) and path[-1:] == "/" and is_object_path(path[:-1]))
+
+
 def is_encodable(text: str) -> bool:
     """Return whether ``text`` has a UTF-8 form (a lone surrogate has none)."""
     try:

@@ -9,7 +9,13 @@ from typing import Any, TypedDict
 
 from cfgate_middleware._core.answers import to_answer
 from cfgate_middleware._core.checks import Pairs, to_filename, to_headers, to_query, to_seconds
-from cfgate_middleware._core.encoding import content_disposition, is_object_path, spell_path, spell_query
+from cfgate_middleware._core.encoding import (
+    content_disposition,
+    is_object_path,
+    is_scope_path,
+    spell_path,
+    spell_query,
+)
 from cfgate_middleware._core.policy import CustomPolicy, to_epoch, to_ipv4_network
 from cfgate_middleware._core.problems import Problems, shown
 from cfgate_middleware._core.urls import MAX_URL
@@ -98,8 +104,8 @@ class Grant:
 
         keep("expires", to_seconds, expires)
         keep("not_before", to_epoch, not_before)
-        keep("path", _to_object_path, path)
-        keep("scope", to_scope, scope if scope is not None else "")
+        keep("path", to_object_path, path)
+        keep("scope", _to_scope, scope if scope is not None else "")
         keep("ip_address", to_ipv4_network, ip_address)
         keep("query", to_query, query if query is not None else ())
         keep("headers", to_headers, headers if headers is not None else ())
@@ -165,7 +171,8 @@ class Grant:
         return CustomPolicy(resource=resource, end=end, start=self.not_before, ip_address=self.ip_address)
 
 
-def _to_object_path(value: object) -> str:
+def to_object_path(value: object) -> str:
+    """Return a decoded path that can name an object."""
     if not isinstance(value, str) or not is_object_path(value):
         raise ValueError(
             "expected the decoded path of one object, such as '/reports/1.pdf': a leading slash, no dot or empty "
@@ -174,10 +181,7 @@ def _to_object_path(value: object) -> str:
     return value
 
 
-def to_scope(value: object) -> str:
-    """Return a scope: ``"object"``, ``"directory"``, or a decoded path that ends in ``/``."""
-    if isinstance(value, str) and (
-        value in ("object", "directory", "/") or (value[-1:] == "/" and is_object_path(value[:-1]))
-    ):
+def _to_scope(value: object) -> str:
+    if isinstance(value, str) and (value in ("object", "directory") or is_scope_path(value)):
         return value
     raise ValueError("expected 'object', 'directory', or a clean decoded path that starts and ends with '/'")
