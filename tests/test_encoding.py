@@ -1,0 +1,374 @@
+"""Spelling and reading: percent-encoding, CloudFront's base64, file names, header fields and Accept."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import re
+import string
+import subprocess
+import unicodedata
+from urllib.parse import unquote
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from cfgate_middleware import ConfigError, Distribution, Grant, PathError
+from cfgate_middleware._core.encoding import (
+    content_disposition,
+    from_base64,
+    is_clean,
+    is_spelled_path,
+    spell_path,
+    spell_query,
+    spell_value,
+    to_base64,
+)
+from tests.support import BASE_URL, SIGNER, Judge, fetch, gate
+
+# Each printable ASCII character: how it is spelled in a path, and in the name or value of a query parameter.
+SPELLING = [
+    (" ", "%20", "%20"),
+    ("!", "%21", "%21"),
+    ('"', "%22", "%22"),
+    ("#", "%23", "%23"),
+    ("$", "%24", "%24"),
+    ("%", "%25", "%25"),
+    ("&", "%26", "%26"),
+    ("'", "%27", "%27"),
+    ("(", "%28", "%28"),
+    (")", "%29", "%29"),
+    ("*", "%2A", "%2A"),
+    ("+", "%2B", "%2B"),
+    (",", "%2C", "%2C"),
+    ("-", "-", "-"),
+    (".", ".", "."),
+    ("/", "/", "%2F"),
+    *((digit, digit, digit) for digit in string.digits),
+    (":", "%3A", "%3A"),
+    (";", "%3B", "%3B"),
+    ("<", "%3C", "%3C"),
+    ("=", "%3D", "%3D"),
+    (">", "%3E", "%3E"),
+    ("?", "%3F", "%3F"),
+    ("@", "%40", "%40"),
+    *((letter, letter, letter) for letter in string.ascii_letters),
+    ("[", "%5B", "%5B"),
+    ("\\", "%5C", "%5C"),
+    ("]", "%5D", "%5D"),
+    ("^", "%5E", "%5E"),
+    ("_", "_", "_"),
+    ("`", "%60", "%60"),
+    ("{", "%7B", "%7B"),
+    ("|", "%7C", "%7C"),
+    ("}", "%7D", "%7D"),
+    ("~", "~", "~"),
+]
+BARE_IN_PATHS = re.escape("".join(char for char, path, _ in SPELLING if path == char))
+BARE_IN_VALUES = re.escape("".join(char for char, _, value in SPELLING if value == char))
+
+# Pieces that make paths likely to be unclean in every way, glued together at random.
+odd_paths = st.lists(
+    st.sampled_from(["/", "//", ".", "..", "...", "a", "b", "\\", "\n", "\x7f", "\x85", "é", "%2e", "http://h"])
+).map("".join)
+
+
+# Percent-encoding
+
+
+def test_every_printable_ascii_character_has_its_spelling() -> None:
+    """The table above holds each character once."""
+    assert sorted(char for char, _, _ in SPELLING) == [chr(code) for code in range(0x20, 0x7F)]
+
+
+@pytest.mark.parametrize(("char", "in_path", "in_value"), SPELLING)
+def test_a_character_has_one_spelling(char: str, in_path: str, in_value: str) -> None:
+    """A character is written bare or as upper-case hex, by where it is; both read back as the character."""
+    assert (spell_path(char), spell_value(char)) == (in_path, in_value)
+    assert spell_query([(char, char)]) == f"{in_value}={in_value}"
+
+
+@given(st.text())
+def test_a_spelled_path_has_bare_characters_and_upper_case_hex_only(path: str) -> None:
+    """Whatever the path, decoding its spelling once gives the path back."""
+    assert re.fullmatch(f"(?:[{BARE_IN_PATHS}]|%[0-9A-F]{{2}})*", spell_path(path))
+    assert unquote(spell_path(path), errors="strict") == path
+
+
+@given(st.lists(st.tuples(st.text(), st.text())))
+def test_a_spelled_query_splits_back_into_its_pairs(pairs: list[tuple[str, str]]) -> None:
+    """No name or value can add, drop, merge or reorder a parameter."""
+    query = spell_query(pairs)
+    assert re.fullmatch(f"(?:[{BARE_IN_VALUES}&=]|%[0-9A-F]{{2}})*", query)
+    assert [tuple(map(unquote, pair.split("="))) for pair in query.split("&") if query] == pairs
+
+
+def test_spelling_encodes_exactly_once() -> None:
+    """An encoded dot segment in a decoded path is text and is encoded again; bytes are spelled as they are."""
+    assert spell_path("/a/%2e%2e/é") == spell_path("/a/%2e%2e/é".encode()) == "/a/%252e%252e/%C3%A9"
+    assert spell_path(b"/\xff") == "/%FF"
+
+
+@pytest.mark.parametrize("text", ["\ud800", "a\udfffb", "\udce9"])
+def test_a_lone_surrogate_is_an_error_before_it_is_spelled(text: str) -> None:
+    """Text from surrogateescape or broken JSON has no UTF-8 form."""
+    with pytest.raises(PathError, match="decoded path of one object"):
+        Distribution(BASE_URL, signer=SIGNER).sign(f"/{text}")
+    with pytest.raises(ConfigError) as caught:
+        Grant(path=f"/{text}", filename=text, query={text: "1"}, headers={"X": text})
+    assert [problem.partition("=")[0] for problem in caught.value.problems] == [
+        "Grant: path",
+        "Grant: query",
+        "Grant: headers",
+        "Grant: filename",
+    ]
+
+
+# Clean and spelled paths
+
+
+def clean_by_definition(path: str) -> bool:
+    """Say the same as is_clean from segments and Unicode categories instead of a pattern."""
+    if not path.startswith("/") or any(char == "\\" or unicodedata.category(char) == "Cc" for char in path):
+        return False
+    *directories, name = path[1:].split("/")
+    return name not in (".", "..") and not {"", ".", ".."} & set(directories)
+
+
+@given(odd_paths | st.text())
+def test_is_clean_agrees_with_its_definition(path: str) -> None:
+    """Absolute, no dot or empty segment before the last slash, no backslash, no control character."""
+    assert is_clean(path) == clean_by_definition(path)
+    assert is_spelled_path(spell_path(path)) == (not path or is_clean(path))
+
+
+CLEAN = ["/", "/a/", "/a/...", "/a/.b", "/a/b..", "/a/%2e%2e/b", "/é\u2028"]
+UNCLEAN = ["", "a", "http://evil.com/private/x", "*", "//", "/a//", "/a/..", "/a/.", "/./a", "/a\\b"]
+CONTROLS = ["/a\n", "/\0", "/\x7f", "/\x9f"]
+
+
+@pytest.mark.parametrize(
+    ("path", "clean"), [*((path, True) for path in CLEAN), *((path, False) for path in UNCLEAN + CONTROLS)]
+)
+def test_clean_paths(path: str, clean: bool) -> None:
+    """The edges of what counts as a clean path."""
+    assert is_clean(path) is clean
+
+
+SPELLED = ["", "/", "/a/%C3%A9/", "/%2A%25"]
+MISSPELLED = ["a", "/a//b", "/%2a", "/%41", "/%2F", "/%5C", "/%00", "/%FF", "/%C0%AF", "/%ED%A0%80", "/%", "/é", "/a\n"]
+NOT_CLEAN = ["/.", "/..", "/%2E%2E/x", "/a*", "/a'b", "/a?b"]
+
+
+@pytest.mark.parametrize(
+    ("path", "spelled"), [*((path, True) for path in SPELLED), *((path, False) for path in MISSPELLED + NOT_CLEAN)]
+)
+def test_a_spelled_path_is_what_spelling_writes(path: str, spelled: bool) -> None:
+    """Only a clean path in its one spelling is taken as it is."""
+    assert is_spelled_path(path) is spelled
+
+
+# Base64
+
+
+@given(st.binary(min_size=1))
+def test_base64_is_standard_base64_with_three_letters_exchanged_and_reads_back(data: bytes) -> None:
+    """Padding is kept, as the guide says, nothing else moves, and the same bytes are read."""
+    standard = base64.b64encode(data).decode()
+    assert to_base64(data) == standard.replace("+", "-").replace("=", "_").replace("/", "~")
+    assert from_base64(to_base64(data)) == data
+
+
+def test_base64_equals_the_documented_shell_command() -> None:
+    """The guide's own recipe, openssl and tr, writes the same text."""
+    data = bytes(range(256)) + b"\xfb\xff\xfe"
+    for cut in range(3):
+        encoded = subprocess.run(["openssl", "base64", "-A"], input=data[cut:], capture_output=True, check=True)
+        command = ["tr", "--", "+=/", "-_~"]
+        wanted = subprocess.run(command, input=encoded.stdout, capture_output=True, check=True).stdout.decode()
+        assert to_base64(data[cut:]) == wanted
+
+
+@given(st.text("AQgwZz09-~_+/= \n\u0410", max_size=12))
+def test_from_base64_accepts_only_what_to_base64_writes(text: str) -> None:
+    """Any accepted text is the one spelling of its bytes."""
+    with contextlib.suppress(ValueError):
+        assert to_base64(from_base64(text)) == text
+
+
+@given(st.binary(min_size=1), st.data())
+def test_a_changed_base64_text_never_reads_as_the_same_bytes(data: bytes, draw: st.DataObject) -> None:
+    """One replaced, dropped or added character gives other bytes or an error, so a signature has one spelling."""
+    text = to_base64(data)
+    at = draw.draw(st.integers(0, len(text) - 1))
+    with_what = draw.draw(st.sampled_from(["", *"AB9-~_+/=\n "]))
+    changed = text[:at] + with_what + text[at + draw.draw(st.integers(0, 1)) :]
+    assume(changed != text)
+    with contextlib.suppress(ValueError):
+        assert from_base64(changed) != data
+
+
+FOREIGN = ["", "AA==", "-_8_", "AAA+", "AAA/", "AAA%7E", "AA__\n", " AAAA", "AAAA\u0661", "AA___", "A_A_", "_"]
+NOT_CANONICAL = ["A", "AA", "AA_", "AAA", "AAA__", "AAAA_", "AAAA__", "AB__", "AAB_", "A~__"]
+CANONICAL = "[Pp]adding|Excess|data characters|canonical"  # some are binascii's words, by Python version
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [*((text, "alphabet") for text in FOREIGN), *((text, CANONICAL) for text in NOT_CANONICAL)],
+)
+def test_from_base64_refuses_every_other_spelling(text: str, message: str) -> None:
+    """Foreign alphabets, missing or spare padding and spare bits are errors."""
+    with pytest.raises(ValueError, match=message):
+        from_base64(text)
+
+
+# Content-Disposition
+
+
+@pytest.mark.parametrize(
+    ("filename", "fallback", "extended"),
+    [
+        ("report.pdf", "report.pdf", None),
+        ("my report; v=2.pdf", "my report; v=2.pdf", None),
+        ("it's ~ [1], {2}.pdf", "it's ~ [1], {2}.pdf", None),
+        ("né.pdf", "n_.pdf", "n%C3%A9.pdf"),
+        ("€ 5.pdf", "_ 5.pdf", "%E2%82%AC%205.pdf"),
+        ("\U0001f600", "_", "%F0%9F%98%80"),
+        ("100%.pdf", "100_.pdf", "100%25.pdf"),
+        ("%41.pdf", "_41.pdf", "%2541.pdf"),
+        ('a"b.pdf', "a_b.pdf", "a%22b.pdf"),
+        ("a\\b.pdf", "a_b.pdf", "a%5Cb.pdf"),
+        ("../etc/x", ".._etc_x", "..%2Fetc%2Fx"),
+        ('x"; filename=y.exe', "x_; filename=y.exe", "x%22%3B%20filename%3Dy.exe"),
+    ],
+)
+def test_content_dispositions(filename: str, fallback: str, extended: str | None) -> None:
+    """A plain name is written as it is; any other has a fallback and its true form beside it."""
+    more = "" if extended is None else f"; filename*=UTF-8''{extended}"
+    assert content_disposition(filename) == f'attachment; filename="{fallback}"{more}'
+
+
+# RFC 8187 section 3.2.1: what an extended value may hold as it is, and RFC 6266 section 4.1 around it.
+DISPOSITION = re.compile(
+    r"attachment; filename=\"(?P<fallback>[ -~]+)\""
+    r"(?:; filename\*=UTF-8''(?P<extended>(?:[A-Za-z0-9!#$&+.^_`|~-]|%[0-9A-F]{2})+))?"
+)
+
+
+@given(st.text(min_size=1))
+def test_a_content_disposition_carries_any_name(filename: str) -> None:
+    """The field is one safe line of ASCII, the fallback is harmless, and the name reads back as RFC 8187 says."""
+    field = content_disposition(filename)
+    assert Grant(headers={"Content-Disposition": field})
+    match = DISPOSITION.fullmatch(field)
+    assert match
+    assert not set(match["fallback"]) & set('"\\%/')
+    assert (match["fallback"] if match["extended"] is None else unquote(match["extended"], errors="strict")) == filename
+
+
+# Header fields and Accept
+
+NAMES = ["", "X A", "X-A:", "X-A\n", "X-A-", "X-A_", "1X", "X.A", "X-\xc4", "status", "Status"]
+VALUES = ["a\r\nSet-Cookie: b=1", "a\n b", "a\n", " a", "a ", "a\tb", "\0", "\x7f", "\x85", "\u20ac"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        *((name, "x", "header name must be a token") for name in NAMES),
+        *(("X-A", value, "value of header X-A must be one line of latin-1") for value in VALUES),
+        *((name, "x", "pairs of str") for name in (b"X-A", None)),
+        *(("X-A", value, "pairs of str") for value in (b"x", 1, None)),
+    ],
+)
+def test_a_header_field_that_wsgi_forbids_is_refused(name: str, value: str, problem: str) -> None:
+    """The error says whether the name, the value or the type is wrong."""
+    with pytest.raises(ConfigError, match=f"headers.*{problem}"):
+        Grant(headers=[(name, value)])
+
+
+@given(
+    st.text(string.printable, max_size=4) | st.just("X-A"),
+    st.text(max_size=4) | st.sampled_from(["", "one two", "caf\xe9"]),
+)
+def test_accepted_header_fields_pass_the_wsgi_validator(name: str, value: str) -> None:
+    """Nothing that is accepted trips wsgiref's validator, and each reaches the viewer as it was given."""
+    try:
+        grant = Grant(headers=[(name, value)])
+    except ConfigError:
+        return
+    assert value in fetch(gate(Judge(grant)), "/private/x").values(name)
+
+
+CHROME = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8"
+BAD_WEIGHTS = ["", "x", "-1", "+1", "2", "1.1", "1.001", "0.1234", ".5", "1e0", "nan", "inf", "0,5", "0 .5", '"1"', "٠"]
+
+
+@pytest.mark.parametrize(
+    ("accept", "code"),
+    [
+        ("application/json", 200),
+        ("Application/JSON", 200),
+        ("application/json, text/plain, */*", 200),  # axios
+        ("application/json, text/javascript, */*; q=0.01", 200),  # jQuery
+        ("text/plain, application/json;charset=utf-8", 200),
+        ("application/json ; q=0.001", 200),
+        ("application/json;q=1.000", 200),
+        ("application/json;q=1.", 200),
+        ("application/json;q=0.", 303),
+        ("application/json;Q=0.5", 200),
+        ("application/json;version=2;q=0.5", 200),
+        ("application/json;q=0.5;ext=1", 200),
+        (" , application/json,, ", 200),
+        ("application/json;q=0, application/json", 200),
+        ("application/json, application/json;q=0", 200),
+        ("application/json;q=0.5, text/html, text/html;q=0.1", 303),
+        ("application/json, text/html", 200),
+        ("text/html;q=0.5, application/json;q=0.5", 200),
+        ("text/html;q=0.9, application/json", 200),
+        ("text/html;q=0, application/json;q=0.1", 200),
+        ("text/*, application/json;q=0.1", 200),
+        ("text/html, application/json;q=0.999", 303),
+        ("application/json;q=0.5, text/html;q=0.501", 303),
+        ("application/json;q=0.5, text/html;level=1", 303),
+        ("application/json;q=0", 303),
+        ("application/json;q=0.000", 303),
+        ("application/json;q=0, text/html;q=0", 303),
+        ("", 303),
+        (",", 303),
+        ("*/*", 303),  # curl, fetch
+        ("application/*", 303),
+        ("text/html, application/*", 303),
+        ("application/jsonp", 303),
+        ("application/json-seq", 303),
+        ("application/ld+json", 303),
+        ("application", 303),
+        ("q=1", 303),
+        ("application/json/", 303),
+        (CHROME, 303),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", 303),  # Firefox, Safari
+        ("image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8", 303),  # an img element
+        ("text/css,*/*;q=0.1", 303),  # a stylesheet
+        (f"{CHROME},application/json;q=0.7", 303),
+        (f"{CHROME},application/json", 200),
+        *((f"application/json;q={bad}", 303) for bad in [*BAD_WEIGHTS, "1\n1"]),
+        ("application/json, text/html;q=2", 200),
+        ("application/json;q=0.5, text/html;q=nan", 200),
+    ],
+)
+def test_who_prefers_json(accept: str, code: int) -> None:
+    """JSON is for those who name it, above nothing and not below HTML; a malformed weight makes its element void."""
+    assert fetch(gate(Judge(), answer="json"), "/private/x", HTTP_ACCEPT=accept).code == code
+
+
+JSON_GATE = gate(Judge(), answer="json", reuse_for=60)
+accept_pieces = st.sampled_from(["application/json", "text/html", ",", ";", " ", "q=", "0", "1", ".5", "*/*"])
+
+
+@given(st.text() | st.lists(accept_pieces).map("".join))
+def test_only_who_names_json_prefers_it(accept: str) -> None:
+    """No Accept field is an error, and none without the name itself counts."""
+    code = fetch(JSON_GATE, "/private/x", HTTP_ACCEPT=accept).code
+    assert code == 303 or "application/json" in accept.lower()
