@@ -306,7 +306,7 @@ Answers = Mapping[str, tuple[int, Mapping[str, Any]]]
 
 @contextmanager
 def kms_that_says(monkeypatch: pytest.MonkeyPatch, answers: Answers) -> Iterator[list[str]]:
-    """Run a stand-in for what the server cannot be made to say, and collect the operations it is asked for."""
+    """Run a stand-in for what the server cannot be made to answer, and collect the operations it is asked for."""
     asked: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):

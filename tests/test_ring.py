@@ -218,17 +218,17 @@ def test_a_ring_of_something_else_is_refused(keys: Any, telling: list[tuple[str,
 def test_the_newest_active_key_of_the_option_signs(folder: Path, make: Callable[..., Any]) -> None:
     """A ring may be in the option or in a file, in Python or ini, with comments and empty lines between.
 
-    A source ends where the line does, or before an activation time; spaces may be in it.
+    A source ends where the line does, or before an activation time; spaces and dates may be in it.
     """
     spaced = folder / "my keys, 2026"
     spaced.mkdir()
     for pair in (OLD, NEW):
-        (spaced / f"the {pair.key_pair_id}.pem").write_text(pair.pem)
+        (spaced / f"the {pair.key_pair_id}-2026-01-01").write_text(pair.pem)
     lines = [
         "# oldest first",
-        f"KOLD {spaced / 'the KOLD.pem'}",
+        f"KOLD {spaced / 'the KOLD-2026-01-01'}",
         "",
-        f"KNEW   {spaced / 'the KNEW.pem'}\t2027-01-15T07:59:59Z",
+        f"KNEW   {spaced / 'the KNEW-2026-01-01'}\t2027-01-15T07:59:59Z",
         f"KLATER {RSA} 2027-01-15T09:00:01+01:00",
     ]
     made = make(folder, lines)

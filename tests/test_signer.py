@@ -447,8 +447,8 @@ def test_without_rfc_6979_ecdsa_is_randomised(pem: Pem, openssl_can: bool) -> No
     deterministic, lines, first, second = json.loads(done.stdout)
     assert (deterministic, first == second) == (openssl_can, openssl_can)
     assert all(takes(pem("p256-public"), bytes.fromhex(signature), "SHA256") for signature in (first, second))
-    told = [level for level, line in lines if "key K1:" in line and "RFC 6979" in line]
-    assert told == ["INFO"] * (not openssl_can)
+    levels = [level for level, line in lines if "key K1:" in line and "RFC 6979" in line]
+    assert levels == ["INFO"] * (not openssl_can)
     assert len(lines) == (not openssl_can)
 
 
