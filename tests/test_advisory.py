@@ -21,10 +21,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cfgate_middleware import PASS, AuthorizerError, ConfigError, Grant, SigningError
-from cfgate_middleware._core.policy import CannedPolicy
-from cfgate_middleware.verify import WrongResource, verify_url
 from cfgate_middleware._core.encoding import to_base64
+from cfgate_middleware._core.policy import canned_policy
 from cfgate_middleware._core.urls import RESERVED
+from cfgate_middleware.verify import WrongResource, verify_url
 from tests.conftest import KEY_PAIR_ID, NOW
 from tests.support import BASE_URL, KEY_GROUP, SIGNER, Answer, Judge, Wrapped, environ_for, fetch, gate, verified
 
@@ -212,17 +212,10 @@ def test_what_exactly_is_signed(target: str, outcome: Outcome, how: dict[str, An
 def wildcard_replay(signed_url: str, resource: str, target: str) -> str:
     """Return ``target`` with the signature of a canned policy, its policy now sent along as if it were a custom one."""
     own = dict(parse_qsl(urlsplit(signed_url).query))
-    policy = CannedPolicy.to_bytes(_Unchecked(resource, int(own["Expires"])))  # type: ignore[arg-type]  # a look-alike
+    policy = canned_policy(resource, int(own["Expires"]))
     return f"{target}?Policy={to_base64(policy)}&" + "&".join(
         f"{name}={own[name]}" for name in ("Signature", "Key-Pair-Id", "Hash-Algorithm")
     )
-
-
-class _Unchecked(NamedTuple):
-    """The fields of a canned policy that CannedPolicy itself would refuse to build."""
-
-    resource: str
-    end: int
 
 
 def test_S1_a_canned_signature_is_no_wildcard_grant() -> None:
@@ -238,7 +231,7 @@ def test_S1_a_canned_signature_is_no_wildcard_grant() -> None:
 def test_S1_the_attack_works_on_whoever_leaves_the_asterisk() -> None:
     """With a raw ``*`` signed, the same replay opens the whole directory: the attack above is a real one."""
     resource = f"{BASE_URL}/me/*"
-    signature = to_base64(SIGNER.sign(CannedPolicy.to_bytes(_Unchecked(resource, END))))  # type: ignore[arg-type]  # a look-alike
+    signature = to_base64(SIGNER.sign(canned_policy(resource, END)))
     naive = f"{resource}?Expires={END}&Signature={signature}&Key-Pair-Id={KEY_PAIR_ID}&Hash-Algorithm=SHA256"
     target = wildcard_replay(naive, resource, "/me/tax.pdf")
     proven = verify_url(target, base_url=BASE_URL, key_group=KEY_GROUP, now=NOW)

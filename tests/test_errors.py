@@ -6,15 +6,8 @@ import pickle
 
 import pytest
 
-from cfgate_middleware.errors import (
-    AuthorizerError,
-    CFGateError,
-    ConfigError,
-    Problems,
-    SigningError,
-    kind_of,
-    shown,
-)
+from cfgate_middleware import AuthorizerError, CFGateError, ConfigError, PathError, SigningError
+from cfgate_middleware._core.problems import Problems, Secret, kind_of, shown
 
 PASTED_KEY = "-----BEGIN PRIVATE KEY-----\nMIIEvgIBADANBgkq\n-----END PRIVATE KEY-----\n"
 
@@ -26,15 +19,16 @@ class Mute:
         raise RuntimeError("no repr")
 
 
-@pytest.mark.parametrize("error", [ConfigError, AuthorizerError, SigningError])
+@pytest.mark.parametrize("error", [ConfigError, PathError, AuthorizerError, SigningError])
 def test_every_error_has_one_root(error: type[Exception]) -> None:
     """One except clause catches all that the package raises on purpose."""
     assert issubclass(error, CFGateError)
 
 
-def test_config_error_is_a_value_error() -> None:
+@pytest.mark.parametrize("error", [ConfigError, PathError])
+def test_errors_about_values_are_value_errors(error: type[Exception]) -> None:
     """Callers who expect a ValueError for bad arguments get one."""
-    assert issubclass(ConfigError, ValueError)
+    assert issubclass(error, ValueError)
 
 
 def test_one_problem_is_the_whole_message() -> None:
@@ -44,7 +38,7 @@ def test_one_problem_is_the_whole_message() -> None:
 
 
 def test_several_problems_are_counted_and_listed() -> None:
-    """Several problems stand one to a line below their number."""
+    """Several problems are listed one per line below their number."""
     error = ConfigError("prefix is missing", "domain is missing")
     assert str(error) == "2 problems:\n- prefix is missing\n- domain is missing"
     assert error.problems == ("prefix is missing", "domain is missing")
@@ -56,32 +50,56 @@ def test_config_error_survives_pickling() -> None:
     assert (str(error), error.problems) == ("2 problems:\n- one\n- two", ("one", "two"))
 
 
-def test_problems_of_several_checks_are_raised_together() -> None:
-    """Each failed check adds its problems; the checks after it still run."""
+def fail(problem: object) -> int:
+    """Complain of a value."""
+    raise ConfigError("one", "two") if problem == "both" else ValueError("expected more")
+
+
+@pytest.mark.parametrize(
+    ("value", "secret", "expected"),
+    [
+        ("x", False, ("name='x': expected more",)),
+        ("x", True, ("name is a str of 1 characters: expected more",)),
+        (Secret("x"), False, ("name: expected more",)),
+        (None, False, ("name is missing: expected more",)),
+        ("both", False, ("name: one", "name: two")),
+    ],
+)
+def test_a_problem_names_the_option_and_shows_what_may_be_shown(
+    value: object, secret: bool, expected: tuple[str, ...]
+) -> None:
+    """The caller of a converter names the option; a secret is not shown."""
     problems = Problems()
-    for found in (["one"], [], ["two", "three"]):
-        with problems:
-            if found:
-                raise ConfigError(*found)
+    assert problems.check("name", fail, value, secret=secret) is None
+    with pytest.raises(ConfigError) as caught:
+        problems.raise_any()
+    assert caught.value.problems == expected
+
+
+def test_problems_of_several_checks_are_raised_together() -> None:
+    """Each failed check adds its problems; the checks after it still run, and those that pass add nothing."""
+    problems = Problems()
+    assert problems.check("a", int, "5") == 5
+    assert problems.attempt(int, "6") == 6
+    problems.raise_any()
+    problems.attempt(fail, "both")
+    problems.add("three")
     with pytest.raises(ConfigError) as caught:
         problems.raise_any()
     assert caught.value.problems == ("one", "two", "three")
 
 
-def test_without_problems_nothing_is_raised() -> None:
-    """Checks that pass leave nothing to raise."""
-    problems = Problems()
-    with problems:
-        pass
-    problems.raise_any()
-
-
-def test_problems_collects_nothing_but_config_errors() -> None:
+def test_problems_collects_no_bugs() -> None:
     """A bug inside a check is not taken for a wrong configuration."""
     problems = Problems()
-    with pytest.raises(ZeroDivisionError), problems:
-        raise ZeroDivisionError
-    assert problems == []
+    with pytest.raises(ZeroDivisionError):
+        problems.check("name", lambda value: value // 0, 1)
+    assert not problems
+
+
+def test_a_secret_shows_nothing() -> None:
+    """Neither its repr nor its text holds the value."""
+    assert str(Secret("hunter2")) == repr(Secret("hunter2")) == "<secret>"
 
 
 @pytest.mark.parametrize(
@@ -122,6 +140,6 @@ def test_shown_is_a_short_repr_and_never_a_key(value: object, text: str) -> None
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_kind_of_tells_kind_and_length_only(value: object, text: str) -> None:
-    """Nothing of a secret but its type and length is told."""
+def test_kind_of_says_kind_and_length_only(value: object, text: str) -> None:
+    """Nothing of a secret but its type and length is said."""
     assert kind_of(value) == text
