@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from cfgate_middleware import Signer
-from cfgate_middleware._core.policy import CustomPolicy, canned_policy
 from cfgate_middleware._core.encoding import to_base64
+from cfgate_middleware._core.policy import CustomPolicy, canned_policy
 
 BASE_URL = "https://d111111abcdef8.cloudfront.net"
 

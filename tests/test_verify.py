@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -19,13 +20,13 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key, l
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cfgate_middleware import verifying, wire
-from cfgate_middleware.errors import ConfigError
-from cfgate_middleware import Signer
-from cfgate_middleware._core.policy import CannedPolicy, CustomPolicy
+from cfgate_middleware import ConfigError, Signer, verify
+from cfgate_middleware._core.encoding import spell_path, spell_query, to_base64
+from cfgate_middleware._core.policy import CustomPolicy, canned_policy
+from cfgate_middleware._core.urls import RESERVED
 from cfgate_middleware.verify import KeyGroup, VerificationError, Verified
 from tests.conftest import KEY_PAIR_ID, KEYS, NOW
-from tests.signed import BASE_URL, as_cookies, canned, items, with_items
+from tests.signed import BASE_URL, as_cookies, canned, canned_items, items, with_items
 
 END = NOW + 60
 RSA, EC = KEY_PAIR_ID, "KEC0000000000P"
@@ -41,12 +42,12 @@ NASTY = st.text(st.sampled_from("*?\"\\%+/&=#<>{}[]:,.;'ab1é日\u2028\0 ") | st
 
 def check(target: str, *, now: float = NOW, viewer_address: str | None = VIEWER) -> Verified:
     """Verify a signed URL under the tests' keys and address."""
-    return verifying.verify_url(target, base_url=BASE_URL, key_group=GROUP, now=now, viewer_address=viewer_address)
+    return verify.verify_url(target, base_url=BASE_URL, key_group=GROUP, now=now, viewer_address=viewer_address)
 
 
 def check_cookies(target: str, cookies: Mapping[str, str] | Iterable[tuple[str, str]], *, now: float = NOW) -> Verified:
     """Verify signed cookies under the tests' keys and address."""
-    return verifying.verify_cookies(target, cookies, base_url=BASE_URL, key_group=GROUP, now=now, viewer_address=VIEWER)
+    return verify.verify_cookies(target, cookies, base_url=BASE_URL, key_group=GROUP, now=now, viewer_address=VIEWER)
 
 
 def refused(error: type[VerificationError], text: str, target: str, **how: float | str | None) -> None:
@@ -74,14 +75,14 @@ def group_of(public_pem: Callable[[Signer], str]) -> Callable[[Signer], KeyGroup
 @pytest.mark.parametrize("target", ["/", "/reports/1.pdf", "/a%20b/%2A%3F%22", "/a?x=1&y", "/a?b?c", "/a//b/", "/%zz"])
 def test_a_canned_url_verifies(signer: Signer, group_of: Callable[[Signer], KeyGroup], target: str) -> None:
     """Every kind of signer's canned URL is accepted, and the origin gets the target that was signed."""
-    verified = verifying.verify_url(canned(signer, target, END), base_url=BASE_URL, key_group=group_of(signer), now=NOW)
+    verified = verify.verify_url(canned(signer, target, END), base_url=BASE_URL, key_group=group_of(signer), now=NOW)
     assert verified == Verified(KEY_PAIR_ID, custom(BASE_URL + target), target)
 
 
 def test_a_custom_url_verifies(signer: Signer, group_of: Callable[[Signer], KeyGroup]) -> None:
     """Every kind of signer's custom policy with all conditions is accepted and returned as it was signed."""
     policy = custom(start=NOW - 1, ip_address="203.0.113.0/24")
-    verified = verifying.verify_url(
+    verified = verify.verify_url(
         with_items("/x/y?q=1", items(signer, policy)),
         base_url=BASE_URL,
         key_group=group_of(signer),
@@ -91,10 +92,11 @@ def test_a_custom_url_verifies(signer: Signer, group_of: Callable[[Signer], KeyG
     assert verified == Verified(KEY_PAIR_ID, policy, "/x/y?q=1")
 
 
-@pytest.mark.parametrize("policy", [CannedPolicy(f"{BASE_URL}/x", END), custom(start=1)], ids=["canned", "custom"])
-def test_cookies_verify(signer: Signer, policy: CannedPolicy | CustomPolicy) -> None:
+@pytest.mark.parametrize("form", ["canned", "custom"])
+def test_cookies_verify(signer: Signer, form: str) -> None:
     """Cookies of both forms are accepted, as a mapping and as pairs, among cookies that are none of ours."""
-    own = {**as_cookies(items(signer, policy)), "session": "1", "cloudfront-policy": "other case, other cookie"}
+    signed = canned_items(signer, f"{BASE_URL}/x", END) if form == "canned" else items(signer, custom(start=1))
+    own = {**as_cookies(signed), "session": "1", "cloudfront-policy": "other case, other cookie"}
     own["CloudFront-Key-Pair-Id"] = RSA if signer.kind == "RSA" else EC
     for cookies in (own, own.items()):
         assert check_cookies("/x", cookies).origin_target == "/x"
@@ -140,8 +142,7 @@ def test_ecdsa_with_sha1_is_verified(pem: Callable[[str], str]) -> None:
     """CloudFront's guide allows ECDSA with SHA-1, so it is accepted, though no signer here makes it."""
     key = load_pem_private_key(pem("p256-pkcs8").encode(), password=None)
     assert isinstance(key, EllipticCurvePrivateKey)
-    policy = CannedPolicy(f"{BASE_URL}/x", END)
-    signature = wire.to_base64(key.sign(policy.to_bytes(), ECDSA(SHA1())))  # noqa: S303 (see above)
+    signature = to_base64(key.sign(canned_policy(f"{BASE_URL}/x", END), ECDSA(SHA1())))  # noqa: S303 (see above)
     for marker in ("", "&Hash-Algorithm=SHA1"):
         assert check(f"/x?Expires={END}&Signature={signature}&Key-Pair-Id={EC}{marker}").key_pair_id == EC
 
@@ -161,7 +162,7 @@ def test_a_policy_without_resource_covers_everything() -> None:
 
 def test_parameters_may_come_in_any_order_between_own_ones() -> None:
     """Own parameters keep order and spelling, wherever CloudFront's stand among them."""
-    own = items(FAST, CannedPolicy(f"{BASE_URL}/x?b=%7e&a=1+1&&c", END))
+    own = canned_items(FAST, f"{BASE_URL}/x?b=%7e&a=1+1&&c", END)
     for names in permutations(own):
         one, two, three, four = (f"{name}={own[name]}" for name in names)
         assert check(f"/x?{one}&b=%7e&{two}&a=1+1&&{three}&c&{four}").origin_target == "/x?b=%7e&a=1+1&&c"
@@ -182,7 +183,7 @@ def test_other_names_are_own_parameters(query: str) -> None:
 
 def test_an_empty_query_is_none() -> None:
     """When nothing but the question mark remains, the signed resource has no question mark."""
-    cookies = as_cookies(items(FAST, CannedPolicy(f"{BASE_URL}/x", END)))
+    cookies = as_cookies(canned_items(FAST, f"{BASE_URL}/x", END))
     assert check_cookies("/x?", cookies).origin_target == "/x"
 
 
@@ -191,7 +192,7 @@ def test_rotation_old_and_new_keys_verify_side_by_side() -> None:
     rsa = Signer(RSA, (KEYS / "rsa-2048-pkcs8.pem").read_text())
     assert check(canned(rsa, "/x", END)).key_pair_id == RSA
     assert check(canned(FAST, "/x", END)).key_pair_id == EC
-    refused(verifying.BadSignature, f"not {RSA}'s", canned(FAST, "/x", END).replace(EC, RSA))
+    refused(verify.BadSignature, f"not {RSA}'s", canned(FAST, "/x", END).replace(EC, RSA))
 
 
 # ---- URL or cookies
@@ -201,27 +202,27 @@ def test_a_signed_query_beats_cookies_without_falling_back() -> None:
     """Any reserved name in the query makes it a signed URL, and good cookies do not help a bad one."""
     good = as_cookies(items(FAST, custom()))
     everything = {"base_url": BASE_URL, "key_group": GROUP, "now": NOW}
-    assert verifying.verify("/x", good, **everything).policy == custom()  # type: ignore[arg-type]  # by name
+    assert verify.verify("/x", good, **everything).policy == custom()  # type: ignore[arg-type]  # by name
     url = canned(FAST, "/x", END)
     for cookies in (good, {"CloudFront-Signature": "stale"}, {}):
-        assert verifying.verify(url, cookies, **everything).policy == custom(f"{BASE_URL}/x")  # type: ignore[arg-type]
+        assert verify.verify(url, cookies, **everything).policy == custom(f"{BASE_URL}/x")  # type: ignore[arg-type]
     for query in ("Expires", "Hash-Algorithm=SHA256", "a=1&%50olicy=x"):
-        with pytest.raises(verifying.MissingKey):
-            verifying.verify(f"/x?{query}", good, **everything)  # type: ignore[arg-type]  # by name
-        with pytest.raises(verifying.Contradiction, match="cookies are not looked at"):
+        with pytest.raises(verify.MissingKey):
+            verify.verify(f"/x?{query}", good, **everything)  # type: ignore[arg-type]  # by name
+        with pytest.raises(verify.Contradiction, match="cookies are not looked at"):
             check_cookies(f"/x?{query}", good)
 
 
 def test_a_request_without_anything_misses_its_key() -> None:
     """An unsigned request is told what CloudFront tells it first: there is no key pair id."""
-    with pytest.raises(verifying.MissingKey):
-        verifying.verify("/x", {}, base_url=BASE_URL, key_group=GROUP, now=NOW)
+    with pytest.raises(verify.MissingKey):
+        verify.verify("/x", {}, base_url=BASE_URL, key_group=GROUP, now=NOW)
 
 
 # ---- what is refused, and why
 
 
-GOOD = items(FAST, CannedPolicy(f"{BASE_URL}/x", END))
+GOOD = canned_items(FAST, f"{BASE_URL}/x", END)
 GOOD_CUSTOM = items(FAST, custom())
 ACCESS_DENIED = ("AccessDenied", "Access denied")
 MISSING_KEY = ("MissingKey", "Missing Key-Pair-Id query parameter or cookie value")
@@ -235,30 +236,30 @@ def without(own: dict[str, str], *names: str) -> dict[str, str]:
 
 
 REASONS: list[tuple[type[VerificationError], tuple[str, str], str, str]] = [
-    (verifying.MalformedTarget, ACCESS_DENIED, "must start with '/'", "x"),
-    (verifying.MissingKey, MISSING_KEY, "no key pair id", "/x"),
-    (verifying.MissingKey, MISSING_KEY, "no key pair id", with_items("/x", without(GOOD, "Key-Pair-Id"))),
-    (verifying.MissingKey, MISSING_KEY, "no key pair id", with_items("/x", {**GOOD, "Key-Pair-Id": ""})),
+    (verify.MalformedTarget, ACCESS_DENIED, "must start with '/'", "x"),
+    (verify.MissingKey, MISSING_KEY, "no key pair id", "/x"),
+    (verify.MissingKey, MISSING_KEY, "no key pair id", with_items("/x", without(GOOD, "Key-Pair-Id"))),
+    (verify.MissingKey, MISSING_KEY, "no key pair id", with_items("/x", {**GOOD, "Key-Pair-Id": ""})),
     (
-        verifying.UnknownKey,
+        verify.UnknownKey,
         ("InvalidKey", "Unknown Key"),
         f"not in <KeyGroup {RSA} {EC}>",
         with_items("/x", {**GOOD, "Key-Pair-Id": "KOTHER"}),
     ),
     *(
-        (verifying.DuplicateParameter, ACCESS_DENIED, "given twice", with_items("/x", GOOD) + f"&{name}={value}")
+        (verify.DuplicateParameter, ACCESS_DENIED, "given twice", with_items("/x", GOOD) + f"&{name}={value}")
         for name, value in GOOD.items()
     ),
-    (verifying.DuplicateParameter, ACCESS_DENIED, "given twice", with_items("/x", GOOD) + "&%53ignature"),
+    (verify.DuplicateParameter, ACCESS_DENIED, "given twice", with_items("/x", GOOD) + "&%53ignature"),
     (
-        verifying.Contradiction,
+        verify.Contradiction,
         ACCESS_DENIED,
         "Policy and Expires are both given",
         with_items("/x", {**GOOD_CUSTOM, "Expires": str(END)}),
     ),
     *(
         (
-            verifying.UnknownHashAlgorithm,
+            verify.UnknownHashAlgorithm,
             ACCESS_DENIED,
             "neither SHA1 nor SHA256",
             with_items("/x", {**GOOD, "Hash-Algorithm": name}),
@@ -266,40 +267,40 @@ REASONS: list[tuple[type[VerificationError], tuple[str, str], str, str]] = [
         for name in ("", "sha256", "SHA512", "SHA-256", "none")
     ),
     (
-        verifying.MalformedSignature,
+        verify.MalformedSignature,
         MALFORMED_SIGNATURE,
         "absent or not in CloudFront's base64",
         with_items("/x", without(GOOD, "Signature")),
     ),
     *(
-        (verifying.MalformedSignature, MALFORMED_SIGNATURE, "Signature", with_items("/x", {**GOOD, "Signature": text}))
+        (verify.MalformedSignature, MALFORMED_SIGNATURE, "Signature", with_items("/x", {**GOOD, "Signature": text}))
         for text in ("", "A", "AB", "AAA+", "AAA=", "AAA/", "A__A", "AB__", "%41A__", "AAAA____")
     ),
-    (verifying.MalformedPolicy, MALFORMED_POLICY, "there is no Policy", with_items("/x", without(GOOD, "Expires"))),
-    (verifying.MalformedPolicy, MALFORMED_POLICY, "base64", with_items("/x", {**GOOD_CUSTOM, "Policy": "undefined!"})),
-    (verifying.MalformedPolicy, MALFORMED_POLICY, "base64", with_items("/x", {**GOOD_CUSTOM, "Policy": ""})),
-    (verifying.BadSignature, ACCESS_DENIED, "over this policy", with_items("/y", GOOD)),
-    (verifying.BadSignature, ACCESS_DENIED, "over this policy", with_items("/x?utm_source=mail", GOOD)),
-    (verifying.BadSignature, ACCESS_DENIED, "over this policy", with_items("/x", {**GOOD, "Expires": str(END + 1)})),
-    (verifying.BadSignature, ACCESS_DENIED, "with SHA1", with_items("/x", without(GOOD, "Hash-Algorithm"))),
-    (verifying.BadSignature, ACCESS_DENIED, "with SHA1", with_items("/x", {**GOOD, "Hash-Algorithm": "SHA1"})),
+    (verify.MalformedPolicy, MALFORMED_POLICY, "there is no Policy", with_items("/x", without(GOOD, "Expires"))),
+    (verify.MalformedPolicy, MALFORMED_POLICY, "base64", with_items("/x", {**GOOD_CUSTOM, "Policy": "undefined!"})),
+    (verify.MalformedPolicy, MALFORMED_POLICY, "base64", with_items("/x", {**GOOD_CUSTOM, "Policy": ""})),
+    (verify.BadSignature, ACCESS_DENIED, "over this policy", with_items("/y", GOOD)),
+    (verify.BadSignature, ACCESS_DENIED, "over this policy", with_items("/x?utm_source=mail", GOOD)),
+    (verify.BadSignature, ACCESS_DENIED, "over this policy", with_items("/x", {**GOOD, "Expires": str(END + 1)})),
+    (verify.BadSignature, ACCESS_DENIED, "with SHA1", with_items("/x", without(GOOD, "Hash-Algorithm"))),
+    (verify.BadSignature, ACCESS_DENIED, "with SHA1", with_items("/x", {**GOOD, "Hash-Algorithm": "SHA1"})),
     (
-        verifying.WrongResource,
+        verify.WrongResource,
         ACCESS_DENIED,
         "does not cover the URL's path",
         with_items("/y", items(FAST, custom(f"{BASE_URL}/x*"))),
     ),
-    (verifying.Expired, ACCESS_DENIED, f"access ended at {NOW}", canned(FAST, "/x", NOW)),
-    (verifying.Expired, ACCESS_DENIED, "access ended at 0", canned(FAST, "/x", 0)),
-    (verifying.Expired, ACCESS_DENIED, "access ended", with_items("/x", items(FAST, custom(end=NOW - 1)))),
+    (verify.Expired, ACCESS_DENIED, f"access ended at {NOW}", canned(FAST, "/x", NOW)),
+    (verify.Expired, ACCESS_DENIED, "access ended at 0", canned(FAST, "/x", 0)),
+    (verify.Expired, ACCESS_DENIED, "access ended", with_items("/x", items(FAST, custom(end=NOW - 1)))),
     (
-        verifying.NotYetValid,
+        verify.NotYetValid,
         ACCESS_DENIED,
         f"access begins after {NOW}",
         with_items("/x", items(FAST, custom(start=NOW))),
     ),
     (
-        verifying.WrongViewer,
+        verify.WrongViewer,
         ACCESS_DENIED,
         "not in 198.51.100.0/24",
         with_items("/x", items(FAST, custom(ip_address="198.51.100.1/24"))),
@@ -336,32 +337,32 @@ def test_the_first_reason_in_order_is_given() -> None:
     """Of several reasons the earliest check speaks, key id first, as has been seen of CloudFront."""
     own = {**GOOD, "Key-Pair-Id": "", "Policy": "!", "Hash-Algorithm": "x", "Signature": "!"}
     twice = "&Policy=!"
-    refused(verifying.MissingKey, "", with_items("/x", own) + twice)
+    refused(verify.MissingKey, "", with_items("/x", own) + twice)
     own["Key-Pair-Id"] = "KOTHER"
-    refused(verifying.UnknownKey, "", with_items("/x", own) + twice)
+    refused(verify.UnknownKey, "", with_items("/x", own) + twice)
     own["Key-Pair-Id"] = EC
-    refused(verifying.DuplicateParameter, "", with_items("/x", own) + twice)
-    refused(verifying.Contradiction, "", with_items("/x", own))
+    refused(verify.DuplicateParameter, "", with_items("/x", own) + twice)
+    refused(verify.Contradiction, "", with_items("/x", own))
     del own["Expires"]
-    refused(verifying.UnknownHashAlgorithm, "", with_items("/x", own))
+    refused(verify.UnknownHashAlgorithm, "", with_items("/x", own))
     own["Hash-Algorithm"] = "SHA1"
-    refused(verifying.MalformedSignature, "", with_items("/x", own))
+    refused(verify.MalformedSignature, "", with_items("/x", own))
     own["Signature"] = "AAAA"
-    refused(verifying.MalformedPolicy, "", with_items("/x", own))
+    refused(verify.MalformedPolicy, "", with_items("/x", own))
     everything_wrong = custom(f"{BASE_URL}/y", end=NOW - 1, start=NOW + 1, ip_address="192.0.2.1")
     own["Policy"] = items(FAST, everything_wrong)["Policy"]
-    refused(verifying.BadSignature, "", with_items("/x", own))
-    refused(verifying.WrongResource, "", with_items("/x", items(FAST, everything_wrong)))
-    refused(verifying.Expired, "", with_items("/y", items(FAST, everything_wrong)))
-    refused(verifying.NotYetValid, "", with_items("/y", items(FAST, everything_wrong)), now=NOW - 2)
+    refused(verify.BadSignature, "", with_items("/x", own))
+    refused(verify.WrongResource, "", with_items("/x", items(FAST, everything_wrong)))
+    refused(verify.Expired, "", with_items("/y", items(FAST, everything_wrong)))
+    refused(verify.NotYetValid, "", with_items("/y", items(FAST, everything_wrong)), now=NOW - 2)
 
 
 def test_a_cookie_sent_twice_is_refused_where_it_can_be_seen() -> None:
     """Two cookies of one name, as a narrow and a wide Path leave them, are no valid set."""
     pairs = list(as_cookies(GOOD).items())
-    with pytest.raises(verifying.DuplicateParameter):
+    with pytest.raises(verify.DuplicateParameter):
         check_cookies("/x", [*pairs, pairs[0]])
-    with pytest.raises(verifying.Contradiction, match="both given"):
+    with pytest.raises(verify.Contradiction, match="both given"):
         check_cookies("/x", [*pairs, ("CloudFront-Policy", "left over")])
 
 
@@ -369,15 +370,15 @@ def test_a_cookie_sent_twice_is_refused_where_it_can_be_seen() -> None:
 @pytest.mark.parametrize("target", ["/a{}b", "/a?b={}", "/{}", "{}/a"])
 def test_a_target_holds_nothing_that_could_rewrite_a_policy(char: str, target: str) -> None:
     """Quotes, backslashes, spaces, controls, fragments and non-ASCII characters are refused unread."""
-    with pytest.raises(verifying.MalformedTarget, match="printable ASCII"):
+    with pytest.raises(verify.MalformedTarget, match="printable ASCII"):
         check_cookies(target.format(char), as_cookies(GOOD_CUSTOM))
-    refused(verifying.MalformedTarget, "printable ASCII", with_items(target.format(char), GOOD_CUSTOM))
+    refused(verify.MalformedTarget, "printable ASCII", with_items(target.format(char), GOOD_CUSTOM))
 
 
 @pytest.mark.parametrize("target", ["", "?x", "x/y", "*", "https://d111111abcdef8.cloudfront.net/x", "/x\n", "\n/x"])
 def test_a_target_begins_with_a_slash_and_ends_where_it_ends(target: str) -> None:
     """Only the origin form of a request target is verified."""
-    refused(verifying.MalformedTarget, "must start with '/'", target)
+    refused(verify.MalformedTarget, "must start with '/'", target)
 
 
 # ---- moments and viewers
@@ -386,12 +387,12 @@ def test_a_target_begins_with_a_slash_and_ends_where_it_ends(target: str) -> Non
 @pytest.mark.parametrize(
     ("now", "error"),
     [
-        (NOW - 1, verifying.NotYetValid),
-        (NOW, verifying.NotYetValid),
+        (NOW - 1, verify.NotYetValid),
+        (NOW, verify.NotYetValid),
         (NOW + 0.001, None),
         (END - 0.001, None),
-        (END, verifying.Expired),
-        (END + 1, verifying.Expired),
+        (END, verify.Expired),
+        (END + 1, verify.Expired),
     ],
 )
 def test_access_begins_after_the_start_and_ends_at_the_end(now: float, error: type[VerificationError] | None) -> None:
@@ -426,7 +427,7 @@ def test_only_an_ipv4_viewer_inside_the_network_is_served(network: str, viewer: 
     if inside:
         assert check(target, viewer_address=viewer)
     else:
-        refused(verifying.WrongViewer, f"not in {network}", target, viewer_address=viewer)
+        refused(verify.WrongViewer, f"not in {network}", target, viewer_address=viewer)
 
 
 def test_a_policy_without_an_address_serves_any_viewer() -> None:
@@ -523,10 +524,10 @@ def test_wildcards_stay_inside_their_section(resource: str, url: str, covered: b
     target = with_items(slash + rest, items(FAST, custom(resource)))
     base_url = base_url.replace(":||", "://")
     if covered:
-        assert verifying.verify_url(target, base_url=base_url, key_group=GROUP, now=NOW)
+        assert verify.verify_url(target, base_url=base_url, key_group=GROUP, now=NOW)
     else:
-        with pytest.raises(verifying.WrongResource, match=r"URL's (protocol|domain|path|query)"):
-            verifying.verify_url(target, base_url=base_url, key_group=GROUP, now=NOW)
+        with pytest.raises(verify.WrongResource, match=r"URL's (protocol|domain|path|query)"):
+            verify.verify_url(target, base_url=base_url, key_group=GROUP, now=NOW)
 
 
 @given(st.text("ab/*", max_size=12), st.text("ab/", max_size=12))
@@ -544,7 +545,7 @@ def test_matching_agrees_with_plain_backtracking(pattern: str, path: str) -> Non
     if matches(pattern, path):
         assert check(target)
     else:
-        refused(verifying.WrongResource, "path", target)
+        refused(verify.WrongResource, "path", target)
 
 
 @pytest.mark.parametrize(
@@ -560,7 +561,7 @@ def test_matching_agrees_with_plain_backtracking(pattern: str, path: str) -> Non
 def test_no_pattern_makes_matching_explode(pattern: str, text: str) -> None:
     """The largest patterns a URL can carry, made to backtrack, are decided."""
     target = with_items(f"/{text}", items(FAST, custom(f"{BASE_URL}/{pattern}")))
-    refused(verifying.WrongResource, "does not cover", target)  # backtracking would outlast the universe
+    refused(verify.WrongResource, "does not cover", target)  # backtracking would outlast the universe
 
 
 # ---- policies that are none
@@ -640,18 +641,18 @@ def test_a_policy_that_is_not_as_documented_is_malformed(data: bytes) -> None:
     """However well it is signed, nothing is read into a policy that CloudFront does not document."""
     own = items(FAST, data) if data else {**GOOD_CUSTOM, "Policy": ""}
     start = time.perf_counter()
-    refused(verifying.MalformedPolicy, "policy", with_items("/x", own))
+    refused(verify.MalformedPolicy, "policy", with_items("/x", own))
     assert time.perf_counter() - start < 2
 
 
 def test_the_text_of_a_malformed_policy_helps_without_quoting_it() -> None:
     """The reason names the field that is wrong; a resource, which may hold a query, is not repeated."""
     refused(
-        verifying.MalformedPolicy,
+        verify.MalformedPolicy,
         "must have ['DateLessThan']",
         with_items("/x", items(FAST, policy_bytes(Condition={}))),
     )
-    with pytest.raises(verifying.MalformedPolicy) as caught:
+    with pytest.raises(verify.MalformedPolicy) as caught:
         check(with_items("/x", items(FAST, policy_bytes(Resource="https://h/?secret=1 2"))))
     assert str(caught.value) == "the policy's Resource, a time or its address is out of range"
 
@@ -662,28 +663,28 @@ def test_the_text_of_a_malformed_policy_helps_without_quoting_it() -> None:
 @given(NASTY, NASTY, NASTY, NASTY)
 def test_a_canned_signature_replayed_as_a_wildcard_widens_nothing(path: str, value: str, other: str, more: str) -> None:
     """The bytes of a canned policy, sent as a custom one, grant the one URL they were signed for and no other."""
-    target = f"{wire.spell_path(f'/{path}')}?{wire.spell_query([('q', value)])}"
-    replayed = items(FAST, CannedPolicy(BASE_URL + target, END).to_bytes())
+    target = f"{spell_path(f'/{path}')}?{spell_query([('q', value)])}"
+    replayed = items(FAST, canned_policy(BASE_URL + target, END))
     assert check(with_items(target, replayed)).origin_target == target
     for chosen in (
-        wire.spell_path(f"/{other}"),
-        f"{wire.spell_path(f'/{path}{other}')}?{wire.spell_query([('q', value)])}",
-        f"{wire.spell_path(f'/{other}')}?{wire.spell_query([('q', value)])}",
-        f"{wire.spell_path(f'/{path}')}?{wire.spell_query([('q', other), ('r', more)])}",
-        f"{wire.spell_path(f'/{path}')}?{wire.spell_query([('q', value + more)])}",
-        wire.spell_path(f"/{path}"),
+        spell_path(f"/{other}"),
+        f"{spell_path(f'/{path}{other}')}?{spell_query([('q', value)])}",
+        f"{spell_path(f'/{other}')}?{spell_query([('q', value)])}",
+        f"{spell_path(f'/{path}')}?{spell_query([('q', other), ('r', more)])}",
+        f"{spell_path(f'/{path}')}?{spell_query([('q', value + more)])}",
+        spell_path(f"/{path}"),
     ):
         if chosen != target:
-            refused(verifying.WrongResource, "does not cover", with_items(chosen, replayed))
+            refused(verify.WrongResource, "does not cover", with_items(chosen, replayed))
 
 
 def test_the_replay_would_widen_a_grant_that_holds_a_star() -> None:
     """Why nobody may sign a literal star: CloudFront takes the same bytes for a wildcard."""
-    data = CannedPolicy(f"{BASE_URL}/me/%2A", END).to_bytes().replace(b"%2A", b"*")
+    data = canned_policy(f"{BASE_URL}/me/%2A", END).replace(b"%2A", b"*")
     signed = items(FAST, data)
     as_canned = {**without(signed, "Policy"), "Expires": str(END)}
     assert check(with_items("/me/*", as_canned)).origin_target == "/me/*"
-    refused(verifying.BadSignature, "over this policy", with_items("/me/other", as_canned))
+    refused(verify.BadSignature, "over this policy", with_items("/me/other", as_canned))
     assert check(with_items("/me/other", signed)).origin_target == "/me/other"
 
 
@@ -701,10 +702,10 @@ def test_a_custom_policy_cannot_pass_as_a_canned_one(fields: dict[str, int | str
     expires = policy.to_bytes().removeprefix(head).removesuffix(CANNED_TAIL).decode()
     assert head + expires.encode() + CANNED_TAIL == policy.to_bytes()  # the trick would work
     own = {**without(items(FAST, policy), "Policy"), "Expires": expires}
-    with pytest.raises(verifying.MalformedPolicy, match="no plain epoch seconds"):
+    with pytest.raises(verify.MalformedPolicy, match="plain epoch seconds"):
         check_cookies("/x", as_cookies(own))
-    refused(verifying.MalformedTarget, "printable ASCII", with_items("/x", own))
-    refused(verifying.MalformedPolicy, "no plain epoch", with_items("/x", {**own, "Expires": quote(expires)}))
+    refused(verify.MalformedTarget, "printable ASCII", with_items("/x", own))
+    refused(verify.MalformedPolicy, "plain epoch", with_items("/x", {**own, "Expires": quote(expires)}))
 
 
 EXPIRES = ["", "x", "-1", "+1", "01", "00", " 1", "1 ", "1\n", "1.0", "1e9", "1_0", "0x1", "1}}}]}", "1,1", "١", "１"]
@@ -713,26 +714,26 @@ EXPIRES = ["", "x", "-1", "+1", "01", "00", " 1", "1 ", "1\n", "1.0", "1e9", "1_
 @pytest.mark.parametrize(
     ("expires", "text"),
     [
-        *((expires, "no plain epoch seconds") for expires in [*EXPIRES, "12345678901"]),
+        *((expires, "plain epoch seconds") for expires in [*EXPIRES, "12345678901"]),
         ("9999999999", "a time or its address is out of range"),
     ],
 )
 def test_expires_is_plain_epoch_seconds(expires: str, text: str) -> None:
     """Any other way to write a number, or a time beyond CloudFront's last, is no Expires."""
-    with pytest.raises(verifying.MalformedPolicy, match=text):
+    with pytest.raises(verify.MalformedPolicy, match=text):
         check_cookies("/x", as_cookies({**GOOD, "Expires": expires}))
 
 
 @given(st.text() | NASTY)
 def test_no_text_in_place_of_expires_is_accepted(expires: str) -> None:
     """Whatever stands in place of the number, the answer is a refusal and never a crash."""
-    with pytest.raises((verifying.MalformedPolicy, verifying.BadSignature)):
+    with pytest.raises((verify.MalformedPolicy, verify.BadSignature)):
         check_cookies("/x", as_cookies({**GOOD, "Expires": expires}))
 
 
 @given(
     NASTY | st.from_regex(r"/[!-~]*", fullmatch=True),
-    st.lists(st.tuples(st.sampled_from([*wire.RESERVED, "%50olicy", "x"]), st.just(EC) | st.text("Ab1_-~%=") | NASTY)),
+    st.lists(st.tuples(st.sampled_from([*RESERVED, "%50olicy", "x"]), st.just(EC) | st.text("Ab1_-~%=") | NASTY)),
 )
 def test_every_unsigned_request_is_refused_and_none_crashes(target: str, pairs: list[tuple[str, str]]) -> None:
     """Requests made of anything end in a VerificationError, as URLs and as cookies."""
@@ -752,13 +753,13 @@ def test_a_key_group_names_every_wrong_entry(pem: Callable[[str], str]) -> None:
     secret = pem("rsa-2048-pkcs8")
     with pytest.raises(ConfigError) as caught:
         KeyGroup({RSA: pem("p256-public"), secret: pem("p256-public"), "AKIAX": b"", "KA": "no key", "KB": secret})
-    assert [problem.partition(":")[0] for problem in caught.value.problems] == [
+    assert [re.split(":| is ", problem)[0] for problem in caught.value.problems] == [
         "key group, entry 2",
         "key group, entry 3",
         "key group, KA",
         "key group, KB",
     ]
-    assert "no PEM public key could be read" in str(caught.value)
+    assert "no public key in PEM" in str(caught.value)
     assert "PRIVATE KEY" not in str(caught.value)
 
 
@@ -769,7 +770,7 @@ def test_a_key_group_takes_key_objects_but_not_other_objects(pem: Callable[[str]
     assert group.get(RSA) is None
     assert repr(group) == f"<KeyGroup {EC}>"
     for wrong in (None, 7, load_pem_private_key(pem("p256-pkcs8").encode(), password=None)):
-        with pytest.raises(ConfigError, match=f"key group, {EC}: public_key"):
+        with pytest.raises(ConfigError, match=f"key group, {EC}: "):
             KeyGroup({EC: wrong})
 
 
@@ -791,4 +792,4 @@ def test_a_key_group_is_never_empty_and_never_changes(pem: Callable[[str], str])
 def test_a_base_url_that_could_never_match_is_a_mistake_of_the_caller(base_url: str) -> None:
     """It would refuse every request for a reason nobody could see, so it is a ConfigError."""
     with pytest.raises(ConfigError, match=r"base_url='.*': expected scheme://host"):
-        verifying.verify_url("/x", base_url=base_url, key_group=GROUP, now=NOW)
+        verify.verify_url("/x", base_url=base_url, key_group=GROUP, now=NOW)
