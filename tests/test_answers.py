@@ -161,7 +161,7 @@ class Cookies(NamedTuple):
 
 
 def cookies_of(answer: Answer) -> Cookies:
-    """Read the cookies of an answer: each of CloudFront's is there once, set or cleared, all with one set of attributes."""
+    """Read the cookies of an answer: each of CloudFront's once, set or cleared, all with one set of attributes."""
     values: dict[str, str] = {}
     found: list[frozenset[str]] = []
     for field in answer.values("Set-Cookie"):

@@ -117,7 +117,7 @@ def test_a_lone_surrogate_is_an_error_before_it_is_spelled(text: str) -> None:
         Distribution(BASE_URL, signer=SIGNER).sign(f"/{text}")
     with pytest.raises(ConfigError) as caught:
         Grant(path=f"/{text}", filename=text, query={text: "1"}, headers={"X": text})
-    assert [problem.partition("=")[0] for problem in caught.value.problems] == [
+    assert [re.split("=| is ", problem)[0] for problem in caught.value.problems] == [
         "Grant: path",
         "Grant: query",
         "Grant: headers",
