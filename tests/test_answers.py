@@ -50,7 +50,7 @@ def ask(verdict: object = True, path: str = "/a", *, method: str = "GET", accept
 @pytest.mark.parametrize("verdict", [True, Grant(scope="/", headers={"X-A": "1"}), 403])
 def test_head_has_the_headers_of_get(answer: str, verdict: object, signers: dict[str, Signer]) -> None:
     """HEAD has the status and the headers of GET, the length too, and no body."""
-    options = {"answer": answer, "signer": signers["RSA-SHA256"]}
+    options: dict[str, Any] = {"answer": answer, "signer": signers["RSA-SHA256"]}
     get, head = (ask(verdict, method=method, **options) for method in ("GET", "HEAD"))
     assert head == (get.status, get.headers, b"")
     assert get.values("Content-Length") == [str(len(get.body))]
@@ -171,7 +171,7 @@ def cookies_of(answer: Answer) -> Cookies:
         assert len(attributes) == len(set(attributes))
         assert set(attributes) & PAST == (set() if value else PAST)
         found.append(frozenset(attributes) - PAST)
-    assert (values.keys(), len(found), len(set(found))) == (NAMES, 5, 1)
+    assert (set(values), len(found), len(set(found))) == (NAMES, 5, 1)
     told = dict(attribute.partition("=")[::2] for attribute in found[0])
     return Cookies({name: value for name, value in values.items() if value}, told)
 
@@ -258,7 +258,7 @@ def test_a_cookie_path_covers_what_is_granted_or_nothing_is_sent(
     cookie_path: str, path: str, scope: str, base_path: str, fits: bool
 ) -> None:
     """Cookies for a path that browsers would not send with the granted files are an error that names it."""
-    options = {"answer": "cookies", "cookie_path": cookie_path, "domain": BASE_URL + base_path}
+    options: dict[str, Any] = {"answer": "cookies", "cookie_path": cookie_path, "domain": BASE_URL + base_path}
     if fits:
         assert cookies_of(ask(Grant(scope=scope), path, **options)).attributes["Path"] == cookie_path
     else:
@@ -336,7 +336,7 @@ def json_of(answer: Answer) -> Any:
 @pytest.mark.parametrize("code", [303, 307])
 def test_json_gives_a_script_the_url(code: int, signers: dict[str, Signer]) -> None:
     """Who asks for JSON gets 200, the URL of the redirect and its end; the headers are these and no others."""
-    options = {"answer": "json", "code": code, "headers": {"X-A": "1"}, "signer": signers["RSA-SHA256"]}
+    options: dict[str, Any] = {"answer": "json", "code": code, "headers": {"X-A": "1"}, "signer": signers["RSA-SHA256"]}
     got = ask(path="/é.pdf", **options)
     assert got.status == "200 OK"
     assert sorted(got.headers) == [
