@@ -67,25 +67,15 @@ def read_object(text: str) -> Any:
 
 
 class Option(NamedTuple):
-    """A row of the table.
+    """A row of the table."""
 
-    Attributes:
-        name: the Python keyword and the ini key.
-        meaning: one line of documentation.
-        convert: from what is given to what is used; None for a key option, all of which make one ring.
-        default: what None stands for.
-        read: from the text of an ini file to what Python code would give; None if an ini file cannot have it.
-        of_distribution: whether a :class:`Distribution` has it. A gate may have it too, and then builds its own.
-        secret: whether errors may only show what kind of value it is.
-    """
-
-    name: str
+    name: str  # the Python keyword and the ini key
     meaning: str
-    convert: Callable[[Any], Any] | None = None
-    default: object = None
-    read: Callable[[str], Any] | None = read_text
-    of_distribution: bool = False
-    secret: bool = False
+    convert: Callable[[Any], Any] | None = None  # to what is used; None for a key option, all of which make one ring
+    default: object = None  # what None stands for
+    read: Callable[[str], Any] | None = read_text  # from ini text to what Python code would give; None if it cannot be
+    of_distribution: bool = False  # a gate may have it too, and then builds its own distribution
+    secret: bool = False  # whether errors may only show what kind of value it is
 
 
 OPTIONS = (

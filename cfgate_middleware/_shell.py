@@ -21,11 +21,7 @@ logger = logging.getLogger("cfgate_middleware")
 
 
 class GateShell:
-    """The base of every shell: a gate compiled from options, its distribution, and what its users may ask of it.
-
-    Attributes:
-        distribution: the :class:`Distribution` that is signed for.
-    """
+    """The base of every shell: a gate compiled from options, its distribution, and what its users may ask of it."""
 
     distribution: Distribution
 
@@ -37,17 +33,7 @@ class GateShell:
         is_response: Callable[[object], bool],
         given: Secret[dict[str, Any]],
     ) -> None:
-        """Compile the gate.
-
-        Args:
-            check_app, app: from what is wrapped to what is called.
-            authorize: the authorizer.
-            is_response: whether a verdict is an application that answers.
-            given: the options by name.
-
-        Raises:
-            ConfigError: with every problem found.
-        """
+        """Compile the gate, or raise a ConfigError with every problem found."""
         problems = Problems()
         self._app: Any = problems.check("app", check_app, app, secret=app is not None)
         name = problems.check("authorize", name_authorizer, authorize, secret=True)

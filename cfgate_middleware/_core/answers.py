@@ -35,22 +35,13 @@ _CLEARED = "; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT"
 
 
 class Facts(NamedTuple):
-    """All that a grant depends on, read from the request before the authorizer runs.
-
-    Attributes:
-        method: the request method.
-        request_path: path of the request below the mount point, percent-encoded.
-        path: decoded path of the object on the distribution.
-        spelled_path: the same path as it is signed.
-        query: the viewer's parameters that are kept, decoded.
-        accept: the Accept field.
-    """
+    """All that a grant depends on, read from the request before the authorizer runs."""
 
     method: str
-    request_path: str
-    path: str
-    spelled_path: str
-    query: Fields = ()
+    request_path: str  # below the mount point, percent-encoded
+    path: str  # of the object on the distribution, decoded
+    spelled_path: str  # the same path as it is signed
+    query: Fields = ()  # the viewer's parameters that are kept, decoded
     accept: str = ""
 
 
@@ -78,10 +69,7 @@ class DecisionRecord(NamedTuple):
 class Decision:
     """An answer as data; opaque, because its header fields and body may hold a signature.
 
-    Attributes:
-        record: what may be reported of the decision.
-        status, headers, body: the answer, where it is the gate's own.
-        app: None, or what answers instead: PASS for the wrapped application, or a response of the authorizer's.
+    With ``app``, that answers instead: PASS stands for the wrapped application.
     """
 
     __slots__ = ("app", "body", "headers", "record", "status")
@@ -105,12 +93,7 @@ class Decision:
 
 
 class Answers:
-    """The answers of one gate, compiled from its settings.
-
-    Args:
-        settings: compiled options by name: ``code``, ``headers``, ``answer`` and those for cookies.
-        base_url: of the distribution.
-    """
+    """The answers of one gate, compiled from its options by name and the base URL of its distribution."""
 
     def __init__(self, settings: Mapping[str, Any], base_url: str) -> None:
         self._kind = KINDS[settings["answer"]]
@@ -129,11 +112,7 @@ class Answers:
         )
 
     def granted(self, facts: Facts, kind: str | None, headers: Fields, signed: Signed) -> Decision:
-        """Return the answer to a yes.
-
-        Args:
-            kind: name of the kind of answer, or None for the gate's own.
-            headers: extra header fields of this grant.
+        """Return the answer to a yes, of a kind by name or the gate's own, with extra header fields.
 
         Raises:
             ConfigError: if this kind of answer cannot carry the grant.
@@ -237,11 +216,7 @@ KINDS = {
 
 
 def to_answer(value: object) -> str:
-    """Return the name of a kind of answer.
-
-    Raises:
-        ValueError: naming those there are.
-    """
+    """Return the name of a kind of answer."""
     for name in KINDS:
         if isinstance(value, str) and name == value:
             return name  # of an enum's member, the plain text

@@ -22,13 +22,9 @@ _ALLOW = ("Allow", "GET, HEAD, OPTIONS")
 
 
 class Gate:
-    """One prefix and what is granted below it.
+    """One prefix and what is granted below it, compiled from the options by name.
 
-    Args:
-        settings: compiled options by name.
-        signer: signs for the distribution.
-        authorizer: its name, for errors.
-        is_response: whether a verdict is an application that answers.
+    ``authorizer`` is its name, for errors; ``is_response`` says whether a verdict is an application that answers.
     """
 
     def __init__(

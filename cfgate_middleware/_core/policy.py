@@ -113,11 +113,7 @@ class CustomPolicy:
 
 
 def to_epoch(value: object) -> int:
-    """Return an aware datetime or epoch seconds as whole epoch seconds, rounded up.
-
-    Raises:
-        ValueError: saying what was expected.
-    """
+    """Return an aware datetime or epoch seconds as whole epoch seconds, rounded up."""
     if isinstance(value, datetime):
         if value.utcoffset() is None:
             raise ValueError("a naive datetime could mean any time zone; expected an aware one or epoch seconds")
@@ -128,11 +124,7 @@ def to_epoch(value: object) -> int:
 
 
 def to_ipv4_network(value: object) -> str:
-    """Return an IPv4 address or CIDR as the CIDR that is signed (``/32`` for a single address).
-
-    Raises:
-        ValueError: for anything else, IPv6 included: CloudFront policies have none (CUSTOM, ``IpAddress``).
-    """
+    """Return an IPv4 address or CIDR as the CIDR that is signed (``/32`` for a single address)."""
     try:
         if isinstance(value, str) and _IPV4_CIDR.fullmatch(value):
             return str(ipaddress.IPv4Network(value, strict=False))

@@ -21,7 +21,6 @@ class Signed:
         url: of the object, without CloudFront's own parameters.
         resource: the URL, or the wildcard of a scope.
         query: CloudFront's own parameters, in the order in which AWS's own tools write them.
-        key_pair_id: of the key that signed.
         end: epoch seconds at which access ends.
     """
 

@@ -76,12 +76,7 @@ class Memo:
 
 
 class PolicySigner:
-    """A signer as the gate uses it: signatures as URLs carry them, remembered if that is wanted.
-
-    Attributes:
-        key_pair_id: of the signer, read once.
-        deterministic: whether equal policies give equal signatures in every process.
-    """
+    """A signer as the gate uses it: signatures as URLs carry them, remembered if that is wanted."""
 
     __slots__ = ("_memo", "_sign", "_suffix", "deterministic", "key_pair_id")
 
@@ -128,11 +123,7 @@ class Ring(Protocol):
 
 
 def check_signer(signer: object) -> None:
-    """Check that an object implements :class:`SignerProtocol`.
-
-    Raises:
-        ValueError: saying what was expected.
-    """
+    """Raise ValueError if an object does not implement :class:`SignerProtocol`."""
     hash_algorithm = getattr(signer, "hash_algorithm", None)
     if isinstance(signer, type) or hash_algorithm not in HASH_ALGORITHMS or not callable(getattr(signer, "sign", None)):
         raise ValueError(
@@ -145,11 +136,7 @@ def check_signer(signer: object) -> None:
 
 
 def to_key_pair_id(value: object) -> str:
-    """Return a key pair id; the caller does not show a wrong one, in case a key was put in its place.
-
-    Raises:
-        ValueError: saying what was expected.
-    """
+    """Return a key pair id; the caller does not show a wrong one, in case a key was put in its place."""
     expected = "expected the id that CloudFront shows beside the public key, such as K2JCJMDEHXQW5F"
     if not isinstance(value, str) or not _KEY_PAIR_ID.fullmatch(value):
         raise ValueError(f"{expected}: letters and digits")
@@ -159,11 +146,7 @@ def to_key_pair_id(value: object) -> str:
 
 
 def to_hash_algorithm(value: object) -> str:
-    """Return the name of a hash algorithm, the default for None.
-
-    Raises:
-        ValueError: saying what was expected.
-    """
+    """Return the name of a hash algorithm, the default for None."""
     if value is None:
         return HASH_ALGORITHMS[0]
     for name in HASH_ALGORITHMS:

@@ -22,11 +22,8 @@ Pairs = tuple[tuple[str, str], ...]
 class GrantSigner:
     """Signs grants for the objects of one distribution.
 
-    Args:
-        base_url: of the distribution.
-        ring: returns the key to sign with at a given time.
-        expires: seconds a grant is valid at least, unless it has its own.
-        reuse_for: seconds during which the same grant gets the same signature; 0 for a new one each time.
+    A grant is valid for at least ``expires`` seconds, unless it has its own; for ``reuse_for`` seconds (0: not at all)
+    the same grant gets the same signature.
     """
 
     __slots__ = ("_reuse_for", "base_url", "expires", "ring")

@@ -37,12 +37,7 @@ Refusal = int  # the status of a no
 
 
 def name_authorizer(authorizer: object) -> str:
-    """Return the name that errors use for ``authorizer``: module and qualified name, since its repr could show what
-    it was built with.
-
-    Raises:
-        ValueError: if it is not a synchronous callable, or a class where an instance is meant.
-    """
+    """Return the name that errors use for an authorizer: its repr could show what it was built with."""
     if isinstance(innermost(authorizer), type):
         raise ValueError(f"{_name(authorizer)} is a class: pass an instance")
     if not callable(authorizer):
@@ -58,14 +53,7 @@ def name_authorizer(authorizer: object) -> str:
 def judge(
     verdict: object, authorizer: str, is_response: Callable[[object], bool]
 ) -> Grant | Refusal | Literal[Pass.PASS] | Callable[..., Any] | None:
-    """Sort a verdict.
-
-    Args:
-        authorizer: its name.
-        is_response: whether a value is an application that answers, which each server interface knows for itself.
-
-    Returns:
-        None for a plain yes, a grant, the status of a refusal, PASS, or an application that answers.
+    """Return None for a plain yes, a grant, the status of a refusal, PASS, or an application that answers.
 
     Raises:
         AuthorizerError: if it is none of these; it names the kind of the value and the authorizer, never the value.

@@ -49,11 +49,7 @@ def choose_ring(given: Secret[dict[str, Any]]) -> Ring:
 
 
 def to_ring(signer: Secret[Any]) -> Ring:
-    """Return a ring as it is, and a signer as a ring of one.
-
-    Raises:
-        ConfigError: if it is neither.
-    """
+    """Return a ring as it is, and a signer as a ring of one."""
     if callable(getattr(signer.value, "current", None)) and not isinstance(signer.value, type):
         return cast("Ring", signer.value)
     problems = Problems()

@@ -81,19 +81,14 @@ _KEY_TYPES = (
 
 
 class PrivateKey:
-    """A private key that CloudFront accepts the public half of; proven when it is loaded.
+    """A private key whose public half CloudFront accepts; proven when it is loaded.
 
     Args:
         material: an unencrypted PEM (PKCS#8, PKCS#1 or SEC1) as str or bytes, or a ``cryptography`` private key.
-        hash_algorithm: ``"SHA256"`` or ``"SHA1"``; ECDSA keys sign with SHA-256 only.
-        legacy: whether the key pair id is one of an account's old ``APKA…`` ids, which may have 4096 bits.
+        legacy: whether the key pair id is one of an account's old ``APKA…`` ids, whose keys may have 4096 bits.
 
     Raises:
         ValueError: if CloudFront would not accept the key, or it cannot sign on this machine.
-
-    Attributes:
-        kind: ``"RSA"`` or ``"ECDSA"``.
-        deterministic: whether equal messages get equal signatures: always for RSA, for ECDSA where OpenSSL can.
     """
 
     __slots__ = ("_arguments", "_key", "deterministic", "hash_algorithm", "kind")
@@ -148,15 +143,7 @@ class PrivateKey:
 
 
 class PublicKey:
-    """The public half of a key pair, as CloudFront holds it.
-
-    Args:
-        material: SPKI PEM (``-----BEGIN PUBLIC KEY-----``), the only form CloudFront documents, or a
-            ``cryptography`` public key.
-
-    Raises:
-        ValueError: if it is not an RSA or ECDSA P-256 public key.
-    """
+    """The public half of a key pair: SPKI PEM, the only form CloudFront documents, or a ``cryptography`` key."""
 
     __slots__ = ("_key", "_row")
 
