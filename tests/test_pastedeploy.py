@@ -320,7 +320,7 @@ HERE = "tests.test_pastedeploy"
         ("on_decision", f"{HERE}:members_some_day", "on_decision=.*expected a plain callable"),
         ("reuse_for", "-1", "reuse_for='-1': expected a whole number"),
         ("reuse_for", "61", "reuse_for=61: expected at most expires, which is 60"),
-        ("answer", "", "answer='': expected one of redirect, cookies, json"),
+        ("answer", "", "answer='': expected one of redirect"),
         ("prefix", "private", "prefix='private': expected"),
         ("prefix", None, "prefix is missing: expected"),
         ("domain", None, "domain is missing: expected"),
