@@ -81,9 +81,7 @@ class Option(NamedTuple):
 OPTIONS = (
     Option("prefix", "path below which the gate answers, relative to where it is mounted", checks.to_prefix),
     Option("distribution", "a Distribution, instead of domain and keys", read=None),
-    Option(
-        "domain", "the distribution's address, with an optional base path", checks.to_base_url, of_distribution=True
-    ),
+    Option("domain", "the distribution's address, maybe with a path", checks.to_base_url, of_distribution=True),
     Option("key_pair_id", "the public key's id at CloudFront", of_distribution=True),
     Option("private_key", "where the private key is", read=read_verbatim, of_distribution=True),
     Option("priv_key_string", "the same, as Flask-CloudFront called it", read=read_verbatim, of_distribution=True),
@@ -91,19 +89,12 @@ OPTIONS = (
     Option("signer", "an object that signs", read=None, of_distribution=True),
     Option("hash_algorithm", "SHA256, or SHA1 for RSA keys", default="SHA256", of_distribution=True),
     Option("expires", "seconds a grant is valid at least", checks.to_seconds, 60, read_int, of_distribution=True),
-    Option(
-        "reuse_for",
-        "seconds that one URL is reused",
-        checks.to_reuse_seconds,
-        0,
-        read_int,
-        of_distribution=True,
-    ),
+    Option("reuse_for", "seconds that a URL is reused", checks.to_reuse_seconds, 0, read_int, of_distribution=True),
     Option("code", "status of redirects", checks.to_code, 303, read_int),
     Option("headers", "extra header fields on grants", checks.to_headers, read=read_fields, secret=True),
     Option("forward_query", "names of viewer parameters to keep", checks.to_forward_query, read=read_names),
     Option("index", "file name for paths that end in a slash", checks.to_index),
-    Option("answer", "redirect, cookies or json", to_answer, "redirect"),
+    Option("answer", "how a grant is answered", to_answer, "redirect"),
     Option("cookie_domain", "domain of signed cookies", checks.to_cookie_domain),
     Option("cookie_path", "path of signed cookies", checks.to_cookie_path),
     Option("cookie_samesite", "SameSite of signed cookies", checks.to_samesite, "Lax"),
