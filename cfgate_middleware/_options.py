@@ -72,7 +72,7 @@ class Option(NamedTuple):
     name: str  # the Python keyword and the ini key
     meaning: str
     convert: Callable[[Any], Any] | None = None  # to what is used; None for a key option, all of which make one ring
-    default: object = None  # what None stands for
+    default: object = None  # what None means
     read: Callable[[str], Any] | None = read_text  # from ini text to what Python code would give; None if it cannot be
     of_distribution: bool = False  # a gate may have it too, and then builds its own distribution
     secret: bool = False  # whether errors may only show what kind of value it is

@@ -2,7 +2,7 @@
 
 For development and tests; production is served by CloudFront itself. It is nevertheless written to be safe when
 someone deploys it: one raw target is both verified and served, a directory is served without listings and without
-ways out of it, viewers learn no more than CloudFront tells them, and the log holds reasons but no signatures.
+ways out of it, viewers learn no more than from CloudFront, and the log holds reasons but no signatures.
 
 Not imitated: caching, behaviours, restrictions other than signatures, and ``response-*`` parameters of S3.
 """
@@ -135,7 +135,7 @@ def _raw_target(environ: WSGIEnvironment) -> str:
 
 
 def _cookies(environ: WSGIEnvironment) -> list[tuple[str, str]]:
-    """Return all cookies as sent: a mapping would hide those that stand there twice."""
+    """Return all cookies as sent: a mapping would hide those sent twice."""
     pairs = (cookie.strip().partition("=") for cookie in environ.get("HTTP_COOKIE", "").split(";"))
     return [(name, value) for name, _, value in pairs]
 
@@ -152,7 +152,7 @@ def _file(root: Path, target: str) -> Response:
     try:
         decoded = unquote(path, errors="strict")
     except UnicodeDecodeError:
-        return _not_found(path, "the path is no UTF-8")
+        return _not_found(path, "the path is not UTF-8")
     if not is_clean(decoded):
         return _deny(path, "the path has dot segments, empty segments, a backslash or controls")
     name = os.path.realpath(root / decoded[1:])

@@ -21,7 +21,7 @@ logger = logging.getLogger("cfgate_middleware")
 _ROLE = "authorize."
 _REQUIRED = frozenset({"prefix", "domain"})
 
-Conf = Secret[Mapping[str, str]]  # a section, in which a key may stand
+Conf = Secret[Mapping[str, str]]  # a section, which may hold a key
 
 
 def filter_factory(global_conf: Mapping[str, str], /, **local_conf: str) -> Callable[[WSGIApplication], CloudFrontGate]:

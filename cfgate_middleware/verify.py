@@ -48,7 +48,7 @@ class VerificationError(CFGateError):
 
 
 class MalformedTarget(VerificationError):
-    """The request target is not ASCII that can stand in a policy."""
+    """The request target holds what a policy cannot hold."""
 
 
 class MissingKey(VerificationError):
@@ -92,7 +92,7 @@ class MalformedPolicy(VerificationError):
 
 
 class BadSignature(VerificationError):
-    """The signature is not this key's over this policy; a canned policy stands for exactly one URL."""
+    """The signature is not this key's over this policy; a canned policy is for exactly one URL."""
 
 
 class WrongResource(VerificationError):
@@ -125,7 +125,7 @@ class KeyGroup:
 
     def __init__(self, keys: Mapping[str, Any]) -> None:
         given = Secret(keys)
-        del keys  # in which a private key may stand by mistake
+        del keys  # a private key may be among them by mistake
         problems = Problems()
         self._keys: dict[str, PublicKey] = {}
         for number, entry in enumerate(map(Secret, given.value.items()), start=1):

@@ -1,4 +1,4 @@
-"""Fixtures: throwaway keys as PEM text, as signers of every kind, and a fixed moment in time; and a watch for leaks."""
+"""Fixtures: throwaway keys as PEM text, as signers of every kind, a fixed time, and a watch for leaks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SIGNERS = {
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Search whatever the package tells during the session for secrets."""
+    """Search what the package shows during the session for secrets."""
     config.pluginmanager.register(LeakWatch(), "leak watch")
 
 

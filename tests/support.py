@@ -1,4 +1,4 @@
-"""A gate at a fixed moment, a client that holds it to WSGI on both sides, and CloudFront's opinion of its answers."""
+"""A gate at a fixed time, a client that holds it to WSGI on both sides, and CloudFront's opinion of its answers."""
 
 from __future__ import annotations
 

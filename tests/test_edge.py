@@ -1,4 +1,4 @@
-"""The local edge: what it serves, how it refuses, and what it tells to whom."""
+"""The local edge: what it serves, how it refuses, and what it says to whom."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def edge(root: Path) -> LocalEdge:
-    """An edge over the directory, at the tests' moment."""
+    """An edge over the directory, at the tests' time."""
     edge = LocalEdge(root, GROUP, public_url=BASE_URL)
     edge.clock = lambda: NOW
     return edge
@@ -121,7 +121,7 @@ def seen() -> list[WSGIEnvironment]:
 
 @pytest.fixture
 def app_edge(seen: list[WSGIEnvironment]) -> LocalEdge:
-    """An edge over a validated WSGI application, at the tests' moment."""
+    """An edge over a validated WSGI application, at the tests' time."""
 
     def origin(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         seen.append(environ)
@@ -290,7 +290,7 @@ def test_what_is_no_file_is_not_found(
 def test_a_file_that_cannot_be_opened_is_not_found(
     edge: LocalEdge, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file without permission, or gone since it was looked for, is told apart in the log only."""
+    """A file without permission, or gone since it was looked for, is distinguished in the log only."""
 
     def no_open(*args: object) -> None:
         raise PermissionError("/the/path/on/disk")
@@ -595,7 +595,7 @@ def test_a_public_url_is_normalised(root: Path, public_url: str) -> None:
 
 
 def test_all_wrong_arguments_are_named_at_once(root: Path) -> None:
-    """One error tells every problem."""
+    """One error lists every problem."""
     with pytest.raises(ConfigError) as caught:
         LocalEdge(root / "missing", {KEY_PAIR_ID: "pem"}, public_url="")  # type: ignore[arg-type]  # the point
     assert [problem.partition(" ")[0].partition("=")[0] for problem in caught.value.problems] == [

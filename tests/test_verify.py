@@ -103,7 +103,7 @@ def test_cookies_verify(signer: Signer, form: str) -> None:
 
 
 def at(seconds: int) -> datetime.datetime:
-    """Return an aware moment."""
+    """Return an aware datetime."""
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC)
 
 
@@ -161,7 +161,7 @@ def test_a_policy_without_resource_covers_everything() -> None:
 
 
 def test_parameters_may_come_in_any_order_between_own_ones() -> None:
-    """Own parameters keep order and spelling, wherever CloudFront's stand among them."""
+    """Own parameters keep order and spelling, wherever CloudFront's are among them."""
     own = canned_items(FAST, f"{BASE_URL}/x?b=%7e&a=1+1&&c", END)
     for names in permutations(own):
         one, two, three, four = (f"{name}={own[name]}" for name in names)
@@ -214,7 +214,7 @@ def test_a_signed_query_beats_cookies_without_falling_back() -> None:
 
 
 def test_a_request_without_anything_misses_its_key() -> None:
-    """An unsigned request is told what CloudFront tells it first: there is no key pair id."""
+    """An unsigned request gets the error that CloudFront gives first: there is no key pair id."""
     with pytest.raises(verify.MissingKey):
         verify.verify("/x", {}, base_url=BASE_URL, key_group=GROUP, now=NOW)
 
@@ -358,7 +358,7 @@ def test_the_first_reason_in_order_is_given() -> None:
 
 
 def test_a_cookie_sent_twice_is_refused_where_it_can_be_seen() -> None:
-    """Two cookies of one name, as a narrow and a wide Path leave them, are no valid set."""
+    """Two cookies of one name, as a narrow and a wide Path leave them, are not a valid set."""
     pairs = list(as_cookies(GOOD).items())
     with pytest.raises(verify.DuplicateParameter):
         check_cookies("/x", [*pairs, pairs[0]])
@@ -726,7 +726,7 @@ def test_expires_is_plain_epoch_seconds(expires: str, text: str) -> None:
 
 @given(st.text() | NASTY)
 def test_no_text_in_place_of_expires_is_accepted(expires: str) -> None:
-    """Whatever stands in place of the number, the answer is a refusal and never a crash."""
+    """Whatever is in place of the number, the answer is a refusal and never a crash."""
     with pytest.raises((verify.MalformedPolicy, verify.BadSignature)):
         check_cookies("/x", as_cookies({**GOOD, "Expires": expires}))
 

@@ -69,7 +69,7 @@ class DecisionRecord(NamedTuple):
 class Decision:
     """An answer as data; opaque, because its header fields and body may hold a signature.
 
-    With ``app``, that answers instead: PASS stands for the wrapped application.
+    With ``app``, that answers instead: PASS means the wrapped application.
     """
 
     __slots__ = ("app", "body", "headers", "record", "status")

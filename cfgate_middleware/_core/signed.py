@@ -1,6 +1,6 @@
 """A signed grant, and how it is written: as a URL, as a query string, or as cookies.
 
-Rule: what holds a signature is opaque. It is no tuple, list, dict or dataclass, its repr shows none of it, and what
+Rule: what holds a signature is opaque. It is not a tuple, list, dict or dataclass, its repr shows none of it, and what
 raises does so from a frame in which no signature has a name.
 """
 

@@ -120,7 +120,7 @@ def _is_comment(entry: Secret[Any]) -> bool:
 
 
 def _load_key(entry: Secret[Any], hash_algorithm: object, folder: Path | None) -> tuple[Signer, Any]:
-    """Load one entry of a ring; what it holds is not shown, because a key may stand in the wrong place."""
+    """Load one entry of a ring; what it holds is not shown, because a key may be in the wrong place."""
     fields = Secret(_split_line(entry.value) if isinstance(entry.value, str) else entry.value)
     if not isinstance(fields.value, tuple) or len(fields.value) not in (2, 3):
         raise ValueError(f"expected {LINES}, such as 'K2JCJMDEHXQW5F /etc/keys/new.pem 2026-12-01T00:00:00Z'")
