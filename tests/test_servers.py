@@ -23,6 +23,7 @@ from cfgate_middleware import CloudFrontGate, Grant
 from tests.conftest import KEY_PAIR_ID, KEYS
 from tests.support import BASE_URL, Answer, verified
 
+pytestmark = pytest.mark.slow  # it starts four servers
 ROOT = Path(__file__).parent.parent
 TIMEOUT = 15
 NAME = "tests.test_servers"
