@@ -23,7 +23,7 @@ import pytest
 import webob
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from cfgate_middleware import PASS, AuthorizerError, CloudFrontGate, Grant, Signer
+from cfgate_middleware import PASS, AuthorizerError, CloudFrontGate, DecisionRecord, Grant, Signer
 from cfgate_middleware._core.answers import KINDS
 from cfgate_middleware._core.encoding import spell_path
 from cfgate_middleware.edge import LocalEdge
@@ -54,6 +54,17 @@ def test_head_has_the_headers_of_get(answer: str, verdict: object, signers: dict
     get, head = (ask(verdict, method=method, **options) for method in ("GET", "HEAD"))
     assert head == (get.status, get.headers, b"")
     assert get.values("Content-Length") == [str(len(get.body))]
+
+
+@every_answer
+@pytest.mark.parametrize("accept", [JSON, BROWSER])
+def test_a_grant_is_recorded_as_it_is_answered(answer: str, accept: str) -> None:
+    """Whatever the form, the record has the status that is sent, the key and the end, and extra headers go along."""
+    records: list[DecisionRecord] = []
+    verdict = Grant(headers={"X-A": "1"})
+    got = ask(verdict, answer=answer, accept=accept, on_decision=records.append)
+    assert got.values("X-A") == ["1"]
+    assert records == [DecisionRecord("/private/a", "GET", got.code, "granted", KEY_PAIR_ID, END)]
 
 
 @every_answer

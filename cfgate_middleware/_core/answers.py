@@ -173,7 +173,7 @@ def _redirect(answers: Answers, facts: Facts, headers: Fields, signed: Signed) -
 
 def _set_cookies(answers: Answers, facts: Facts, headers: Fields, signed: Signed) -> Decision:
     """Redirect to the clean URL, with cookies that open what is granted; stale ones of the other form are cleared."""
-    scope = signed.resource.rstrip("*").partition("?")[0][answers.origin_length :]
+    scope = signed.resource.removesuffix("*").partition("?")[0][answers.origin_length :]
     path = answers.cookie_path or scope
     if path != scope and not scope.startswith(f"{path.rstrip('/')}/"):  # RFC 6265 section 5.1.4
         raise ConfigError(f"browsers would not send cookies of cookie_path {path} with what is granted")
