@@ -72,21 +72,26 @@ class Gate:
                 record = DecisionRecord(spelled, method, 204, "options")
                 return Decision(record, status_line(204), [_ALLOW, ("Cache-Control", "no-store")])
             return self.answers.refused(method, spelled, accept, 405, "method", _ALLOW)
-        object_path = path[self._prefix_length :]
-        object_spelled = spelled[self._prefix_length :]
-        if not object_path or object_path[-1] == "/":
-            if self._index is None:
-                return self.answers.refused(method, spelled, accept, 404, "no object")
-            index = self._index if object_path else f"/{self._index}"
-            object_path += index
-            object_spelled += spell_path(index)
+        resource = self._resource(path, spelled)
+        if resource is None:
+            return self.answers.refused(method, spelled, accept, 404, "no object")
         query: tuple[tuple[str, str], ...] = ()
         if query_string and self._forward_query:
             try:
                 query = kept_parameters(query_string, self._forward_query)
             except ValueError:
                 return self.answers.refused(method, spelled, accept, 400, "unclean query")
-        return Facts(method, spelled, object_path, object_spelled, query, accept)
+        return Facts(method, spelled, *resource, query, accept)
+
+    def _resource(self, path: str, spelled: str) -> tuple[str, str] | None:
+        """Return the path of the object that a clean path stands for, decoded and spelled, or None if it has none."""
+        path, spelled = path[self._prefix_length :], spelled[self._prefix_length :]
+        if path and path[-1] != "/":
+            return path, spelled
+        if self._index is None:
+            return None
+        index = self._index if path else f"/{self._index}"
+        return path + index, spelled + spell_path(index)
 
     def decide(self, facts: Facts, verdict: object, now: float) -> Decision:
         """Turn the authorizer's verdict into a decision.
