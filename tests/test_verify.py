@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import datetime
 import dataclasses
+import datetime
 import json
 import re
 import subprocess
@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from itertools import permutations
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
