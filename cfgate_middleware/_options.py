@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from cfgate_middleware._core import checks
-from cfgate_middleware._core.answers import to_answer
+from cfgate_middleware._core.answers import KINDS, to_answer
 from cfgate_middleware._core.problems import Problems, Secret, shown
 from cfgate_middleware._keys.choice import choose_ring
 
@@ -66,6 +66,11 @@ def read_object(text: str) -> Any:
         raise ValueError(f"could not be imported ({error})") from error
 
 
+def optional(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return a converter that leaves None as it is."""
+    return lambda value: None if value is None else convert(value)
+
+
 class Option(NamedTuple):
     """A row of the table."""
 
@@ -75,13 +80,14 @@ class Option(NamedTuple):
     default: object = None  # what None means
     read: Callable[[str], Any] | None = read_text  # from ini text to what Python code would give; None if it cannot be
     of_distribution: bool = False  # a gate may have it too, and then builds its own distribution
+    required: bool = False
     secret: bool = False  # whether errors may only show what kind of value it is
 
 
 OPTIONS = (
-    Option("prefix", "path below which the gate answers, relative to where it is mounted", checks.to_prefix),
+    Option("prefix", "path below which the gate answers, below its mount point", checks.to_prefix, required=True),
     Option("distribution", "a Distribution, instead of domain and keys", read=None),
-    Option("domain", "the distribution's address, maybe with a path", checks.to_base_url, of_distribution=True),
+    Option("domain", "the distribution's address", checks.to_base_url, of_distribution=True, required=True),
     Option("key_pair_id", "the public key's id at CloudFront", of_distribution=True),
     Option("private_key", "where the private key is", read=read_verbatim, of_distribution=True),
     Option("priv_key_string", "the same, as Flask-CloudFront called it", read=read_verbatim, of_distribution=True),
@@ -93,12 +99,12 @@ OPTIONS = (
     Option("code", "status of redirects", checks.to_code, 303, read_int),
     Option("headers", "extra header fields on grants", checks.to_headers, read=read_fields, secret=True),
     Option("forward_query", "names of viewer parameters to keep", checks.to_forward_query, read=read_names),
-    Option("index", "file name for paths that end in a slash", checks.to_index),
-    Option("answer", "how a grant is answered", to_answer, "redirect"),
-    Option("cookie_domain", "domain of signed cookies", checks.to_cookie_domain),
-    Option("cookie_path", "path of signed cookies", checks.to_cookie_path),
+    Option("index", "file name for paths that end in a slash", optional(checks.to_index)),
+    Option("answer", f"one of {', '.join(KINDS)}", to_answer, "redirect"),
+    Option("cookie_domain", "domain of signed cookies", optional(checks.to_cookie_domain)),
+    Option("cookie_path", "path of signed cookies", optional(checks.to_cookie_path)),
     Option("cookie_samesite", "SameSite of signed cookies", checks.to_samesite, "Lax"),
-    Option("on_decision", "called with the record of each decision", checks.to_callback, read=read_object),
+    Option("on_decision", "called with the record of each decision", optional(checks.to_callable), read=read_object),
 )
 KEY_OPTIONS = frozenset(option.name for option in OPTIONS if option.of_distribution and option.convert is None)
 

@@ -30,7 +30,9 @@ logger = logging.getLogger("cfgate_middleware")
 Written = TypeVar("Written", str, dict[str, str])
 
 # What a redirect of a Distribution looks like: that of a gate without options.
-_DEFAULTS = {option.name: option.default for option in OPTIONS} | {"headers": ()}
+_DEFAULTS = {
+    option.name: option.convert(option.default) for option in OPTIONS if option.convert and not option.required
+}
 
 
 class Distribution:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("cfgate_middleware")
 
 _ROLE = "authorize."
-_REQUIRED = frozenset({"prefix", "domain"})
+_REQUIRED = frozenset(option.name for option in OPTIONS if option.required)
 
 Conf = Secret[Mapping[str, str]]  # a section, which may hold a key
 

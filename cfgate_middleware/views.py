@@ -65,7 +65,7 @@ class CloudFrontRedirect:
     ) -> None:
         url = Secret(location)
         given: Secret[dict[str, Any]] = Secret(
-            {option.name: None for option in OPTIONS if option.name not in ("prefix", "domain")}
+            {option.name: None for option in OPTIONS if not option.required}
             | {"code": code, "headers": headers, "expires": expires, "hash_algorithm": hash_algorithm}
             | {"key_pair_id": key_pair_id, "private_key": private_key, "priv_key_string": priv_key_string}
             | {"signer": signer}

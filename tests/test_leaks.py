@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import inspect
 import logging
 import os
 import subprocess
@@ -451,6 +452,16 @@ def test_keys_are_hidden_where_options_are_wrong(given: dict[str, Any]) -> None:
     hides(lambda: Distribution(BASE_URL, expires=0, **given), ConfigError)
     if "keys" not in given:
         hides(lambda: CloudFrontRedirect(URL, 999, authorize=failing, **given), ConfigError)
+
+
+@pytest.mark.parametrize("call", [CloudFrontGate, Distribution, CloudFrontRedirect])
+def test_no_frame_keeps_an_option(call: Callable[..., object]) -> None:
+    """Whichever option a key is given for by mistake, the frame of the constructor does not hold it."""
+    first = {"location": URL, "authorize": failing, "app": None, "prefix": "/private", "domain": BASE_URL}
+    parameters = inspect.signature(call).parameters
+    needed = {name: value for name, value in first.items() if name in parameters}
+    for name in parameters.keys() - {"app", "authorize"}:
+        hides(functools.partial(call, **{**needed, name: TEXT}), ConfigError)
 
 
 @pytest.mark.parametrize(

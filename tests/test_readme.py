@@ -29,6 +29,8 @@ from django.core.wsgi import get_wsgi_application
 from django.http import HttpResponse
 
 from cfgate_middleware import CloudFrontGate, Distribution, Grant, PathError, Signer
+from cfgate_middleware._core.answers import KINDS
+from cfgate_middleware._keys.sources import _STORES
 from cfgate_middleware.verify import KeyGroup, VerificationError, verify_cookies, verify_url
 from tests.support import fetch
 
@@ -340,6 +342,17 @@ def keywords(function: Callable[..., object]) -> dict[str, object]:
     """Return the keyword-only parameters and their defaults."""
     parameters = inspect.signature(function).parameters.values()
     return {each.name: each.default for each in parameters if each.kind is each.KEYWORD_ONLY}
+
+
+def test_every_kind_of_answer_is_documented() -> None:
+    """The option and the field say which kinds there are."""
+    for row in (table("cookie_samesite")["answer"][-1], table("ip_address")["answer"][-1]):
+        assert all(kind in row for kind in KINDS), row
+
+
+def test_the_table_of_sources_has_every_store() -> None:
+    """Each reference that a source may be has one row."""
+    assert {row.partition(":")[0] for row in table("env:NAME")} == set(_STORES)
 
 
 def test_the_table_of_conditions_matches_grant() -> None:

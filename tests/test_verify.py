@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import re
 import subprocess
 from collections.abc import Callable, Iterable, Mapping
 from itertools import permutations
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -302,6 +304,15 @@ def test_every_refusal_has_a_class_a_text_and_what_cloudfront_says(
     """The class and the text tell the true reason; code and message are CloudFront's."""
     refused(error, text, target)
     assert (error.code, error.message) == told
+
+
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(CustomPolicy) if field.default is None])
+def test_no_condition_is_left_unchecked(name: str) -> None:
+    """A policy with any one condition that the viewer does not meet is refused."""
+    unmet: Any = {"start": NOW, "ip_address": "192.0.2.1"}
+    policy = CustomPolicy(resource="*", end=END, **{name: unmet[name]})
+    with pytest.raises(VerificationError):
+        check(with_items("/x", items(FAST, policy)), viewer_address=None)
 
 
 def test_the_table_of_refusals_is_complete() -> None:

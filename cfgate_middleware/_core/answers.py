@@ -123,9 +123,11 @@ class Answers:
         decision.headers += row.varying
         return decision
 
-    def refused(self, facts: Facts, status: int) -> Decision:
-        """Return the answer to a no of the authorizer."""
-        decision = self._kind.refuse(facts, status)
+    def refused(
+        self, method: str, request_path: str, accept: str, status: int, reason: str, *fields: tuple[str, str]
+    ) -> Decision:
+        """Return a refusal, the authorizer's or the gate's own, in the form of the gate's kind of answer."""
+        decision = self._kind.refuse(refusal(method, request_path, status, reason, *fields), accept)
         decision.headers += self._kind.varying
         return decision
 
@@ -152,16 +154,15 @@ def refusal(method: str, request_path: str, status: int, reason: str, *fields: t
     return Decision(record, status_line(status), headers, body)
 
 
-def _refuse_in_text(facts: Facts, status: int) -> Decision:
-    return refusal(facts.method, facts.request_path, status, "refused")
+def _refuse_in_text(decision: Decision, accept: str) -> Decision:
+    return decision
 
 
-def _refuse_in_json(facts: Facts, status: int) -> Decision:
-    decision = _refuse_in_text(facts, status)
-    if not prefers_json(facts.accept):
+def _refuse_in_json(decision: Decision, accept: str) -> Decision:
+    if not prefers_json(accept):
         return decision
     phrase = decision.status.partition(" ")[2]
-    body = Secret(json.dumps({"status": status, "error": phrase}).encode("ascii"))
+    body = Secret(json.dumps({"status": decision.record.status, "error": phrase}).encode("ascii"))
     return _in_json(decision.record, decision.headers, body)
 
 
@@ -204,7 +205,7 @@ class AnswerKind(NamedTuple):
     """A kind of answer: the form of a grant, the form of a refusal, and Vary for the request headers both depend on."""
 
     grant: Callable[[Answers, Facts, Fields, Signed], Decision]
-    refuse: Callable[[Facts, int], Decision]
+    refuse: Callable[[Decision, str], Decision]  # of a refusal in text, and Accept
     varying: Fields = ()
 
 

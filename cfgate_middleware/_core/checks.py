@@ -142,10 +142,8 @@ def _check_parameter_name(name: str) -> None:
         raise ValueError(f"{name} is reserved: CloudFront reads {', '.join(RESERVED)} as its own")
 
 
-def to_index(value: object) -> str | None:
+def to_index(value: object) -> str:
     """Return the file name that is appended to a path that ends in a slash."""
-    if value is None:
-        return None
     if not isinstance(value, str) or not value or "/" in value or not is_object_path(f"/{value}"):
         raise ValueError("expected one file name, such as 'index.html'")
     return value
@@ -158,10 +156,8 @@ def to_filename(value: object) -> str:
     return value
 
 
-def to_cookie_domain(value: object) -> str | None:
+def to_cookie_domain(value: object) -> str:
     """Return a cookie domain without a leading dot, which RFC 6265 section 5.2.3 ignores."""
-    if value is None:
-        return None
     domain = value.lower().removeprefix(".") if isinstance(value, str) else ""
     if not _COOKIE_DOMAIN.fullmatch(domain):
         raise ValueError("expected a domain of at least two labels, such as 'example.com'")
@@ -170,10 +166,8 @@ def to_cookie_domain(value: object) -> str | None:
     return domain
 
 
-def to_cookie_path(value: object) -> str | None:
+def to_cookie_path(value: object) -> str:
     """Return a cookie path as browsers compare it: spelled as in the URL."""
-    if value is None:
-        return None
     if not isinstance(value, str) or value[:1] != "/" or not is_spelled_path(value):
         raise ValueError(f"expected a path on the distribution with a leading slash, {SPELLING}")
     if len(value) > MAX_COOKIE_ATTRIBUTE:
@@ -189,10 +183,10 @@ def to_samesite(value: object) -> SameSite:
     return samesite
 
 
-def to_callback(value: object) -> Any:
-    """Return a callable, or None."""
-    if value is not None and (not callable(value) or is_deferred(value)):
-        raise ValueError("expected a plain callable that takes the decision record")
+def to_callable(value: object) -> Any:
+    """Return a callable whose call gives a result."""
+    if not callable(value) or is_deferred(value):
+        raise ValueError("expected a plain callable, whose call gives a result and no coroutine or generator")
     return value
 
 

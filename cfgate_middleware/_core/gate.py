@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from cfgate_middleware._core.answers import Answers, Decision, DecisionRecord, Facts, refusal, status_line
+from cfgate_middleware._core.answers import Answers, Decision, DecisionRecord, Facts, status_line
 from cfgate_middleware._core.encoding import is_clean, is_plain_path, spell_path
 from cfgate_middleware._core.grant import Grant
 from cfgate_middleware._core.signing import GrantSigner
@@ -64,29 +64,34 @@ class Gate:
             try:
                 path = path_info.encode("latin-1").decode("utf-8")
             except UnicodeError:
-                return refusal(method, spelled, 400, "unclean path")
+                return self.answers.refused(method, spelled, accept, 400, "unclean path")
             if not is_clean(path or "/"):
-                return refusal(method, spelled, 400, "unclean path")
+                return self.answers.refused(method, spelled, accept, 400, "unclean path")
         if method != "GET" and method != "HEAD":
             if method == "OPTIONS":
                 record = DecisionRecord(spelled, method, 204, "options")
                 return Decision(record, status_line(204), [_ALLOW, ("Cache-Control", "no-store")])
-            return refusal(method, spelled, 405, "method", _ALLOW)
-        object_path = path[self._prefix_length :]
-        object_spelled = spelled[self._prefix_length :]
-        if not object_path or object_path[-1] == "/":
-            if self._index is None:
-                return refusal(method, spelled, 404, "no object")
-            index = self._index if object_path else f"/{self._index}"
-            object_path += index
-            object_spelled += spell_path(index)
+            return self.answers.refused(method, spelled, accept, 405, "method", _ALLOW)
+        resource = self._resource(path, spelled)
+        if resource is None:
+            return self.answers.refused(method, spelled, accept, 404, "no object")
         query: tuple[tuple[str, str], ...] = ()
         if query_string and self._forward_query:
             try:
                 query = kept_parameters(query_string, self._forward_query)
             except ValueError:
-                return refusal(method, spelled, 400, "unclean query")
-        return Facts(method, spelled, object_path, object_spelled, query, accept)
+                return self.answers.refused(method, spelled, accept, 400, "unclean query")
+        return Facts(method, spelled, *resource, query, accept)
+
+    def _resource(self, path: str, spelled: str) -> tuple[str, str] | None:
+        """Return the path of the object that a clean path stands for, decoded and spelled, or None if it has none."""
+        path, spelled = path[self._prefix_length :], spelled[self._prefix_length :]
+        if path and path[-1] != "/":
+            return path, spelled
+        if self._index is None:
+            return None
+        index = self._index if path else f"/{self._index}"
+        return path + index, spelled + spell_path(index)
 
     def decide(self, facts: Facts, verdict: object, now: float) -> Decision:
         """Turn the authorizer's verdict into a decision.
@@ -102,7 +107,7 @@ class Gate:
         if grant is None or isinstance(grant, Grant):
             return self._grant(facts, grant, now)
         if isinstance(grant, int):
-            return self.answers.refused(facts, grant)
+            return self.answers.refused(facts.method, facts.request_path, facts.accept, grant, "refused")
         reason = "passed" if grant is PASS else "answered"
         return Decision(DecisionRecord(facts.request_path, facts.method, None, reason), app=grant)
 
@@ -114,7 +119,7 @@ class Gate:
             return self.answers.granted(facts, grant.answer, grant.headers, signed)
         except PathError as error:
             if grant is None or grant.path is None:
-                return refusal(facts.method, facts.request_path, 414, "too long")
+                return self.answers.refused(facts.method, facts.request_path, facts.accept, 414, "too long")
             raise self._misfit(error) from error
         except ConfigError as error:
             raise self._misfit(error) from error

@@ -125,8 +125,12 @@ class Grant:
         problems.raise_any()
         self._check_together(problems)
         problems.raise_any()
-        canned = self.scope == "object" and self.not_before is None and self.ip_address is None
+        canned = self.scope == "object" and all(value is None for value in self._conditions().values())
         object.__setattr__(self, "is_canned", canned)
+
+    def _conditions(self) -> dict[str, Any]:
+        """Return what a custom policy demands beside resource and end, by the names of its fields."""
+        return {"start": self.not_before, "ip_address": self.ip_address}
 
     def _check_together(self, problems: Problems) -> None:
         """Find fields that are fine alone but not together, and put ``filename`` into the query."""
@@ -168,7 +172,7 @@ class Grant:
         """
         if self.not_before is not None and self.not_before >= end:
             raise ConfigError(f"the grant starts at {self.not_before} but ends at {end} (epoch seconds)")
-        return CustomPolicy(resource=resource, end=end, start=self.not_before, ip_address=self.ip_address)
+        return CustomPolicy(resource=resource, end=end, **self._conditions())
 
 
 def to_object_path(value: object) -> str:
