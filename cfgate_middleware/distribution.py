@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 from urllib.parse import parse_qsl, unquote
 
 from cfgate_middleware._core.answers import Answers, Decision, Facts
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     import webob
 
 logger = logging.getLogger("cfgate_middleware")
-
-Written = TypeVar("Written", str, dict[str, str])
 
 # What a redirect of a Distribution looks like: that of a gate without options.
 _DEFAULTS = {

@@ -97,7 +97,7 @@ class CloudFrontGate(GateShell):
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path_info = environ.get("PATH_INFO", "")
         if not self._gate.covers(path_info):
-            return self._app(environ, start_response)  # type: ignore[no-any-return]
+            return self._app(environ, start_response)  # type: ignore[no-any-return]  # GateShell knows no WSGI
         decision = self._decide_request(environ, path_info)
         self._report(decision)
         if decision.app is None:

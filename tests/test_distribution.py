@@ -256,7 +256,7 @@ def test_a_gate_may_have_durations_of_its_own() -> None:
 def test_a_gate_takes_nothing_else_for_a_distribution() -> None:
     """An address is the option ``domain``."""
     with pytest.raises(ConfigError, match="distribution is a str of .*; expected a Distribution"):
-        of(BASE_URL)  # type: ignore[arg-type]
+        of(BASE_URL)  # type: ignore[arg-type]  # the mistake under test
 
 
 def test_a_distribution_shows_its_address_and_key_ids() -> None:

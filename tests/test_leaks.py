@@ -474,13 +474,13 @@ def test_no_frame_keeps_an_option(call: Callable[..., object]) -> None:
         lambda: Signer(TEXT, KEY_PAIR_ID),
         lambda: Signer(KEY_PAIR_ID, "env:CFGATE_BROKEN"),
         lambda: Signer(KEY_PAIR_ID, "env:CFGATE_BODY"),
-        lambda: KeyRing([(KEY_PAIR_ID, TEXT)]),  # type: ignore[list-item]
-        lambda: KeyRing([TEXT]),  # type: ignore[list-item]
-        lambda: KeyRing(TEXT),  # type: ignore[arg-type]
+        lambda: KeyRing([(KEY_PAIR_ID, TEXT)]),  # type: ignore[list-item]  # the mistake under test
+        lambda: KeyRing([TEXT]),  # type: ignore[list-item]  # the mistake under test
+        lambda: KeyRing(TEXT),  # type: ignore[arg-type]  # the mistake under test
         lambda: KeyGroup({KEY_PAIR_ID: TEXT}),
         lambda: KeyGroup({TEXT: KEY_PAIR_ID}),
-        lambda: signed_url(URL, TEXT),  # type: ignore[arg-type]
-        lambda: signed_cookies(URL, TEXT),  # type: ignore[arg-type]
+        lambda: signed_url(URL, TEXT),  # type: ignore[arg-type]  # the mistake under test
+        lambda: signed_cookies(URL, TEXT),  # type: ignore[arg-type]  # the mistake under test
     ],
 )
 def test_keys_are_hidden_where_they_are_wrong(call: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -542,7 +542,7 @@ def test_keys_are_hidden_that_aws_keeps(monkeypatch: pytest.MonkeyPatch) -> None
             secrets.create_secret(Name=f"n{number}", SecretString=value)
             parameters.put_parameter(Name=f"n{number}", Value=value, Type="SecureString")
             for store in ("secretsmanager", "ssm"):
-                hides(lambda source=f"{store}:n{number}": Signer(KEY_PAIR_ID, source), ConfigError)  # type: ignore[misc]
+                hides(lambda source=f"{store}:n{number}": Signer(KEY_PAIR_ID, source), ConfigError)  # type: ignore[misc]  # mypy infers no type for a lambda with a default
         key = kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
         signer = Signer(KEY_PAIR_ID, f"kms:{key}")
         hides(lambda: signed_url(f"{URL}{'a' * 5000}", signer), SigningError)

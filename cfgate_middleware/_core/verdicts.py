@@ -71,7 +71,7 @@ def judge(
             return int(verdict)
         what = f"the int {int(verdict)}" if -1000 < verdict < 1000 else "an int out of range"
     elif is_response(verdict):
-        return verdict  # type: ignore[return-value]
+        return verdict  # type: ignore[return-value]  # is_response has just said that it can be called
     else:
         if inspect.iscoroutine(verdict):
             verdict.close()

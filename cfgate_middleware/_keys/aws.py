@@ -94,6 +94,7 @@ class KmsKey(RemoteKey):
                 KeyId=self._key, Message=policy.value, MessageType="RAW", SigningAlgorithm=self._algorithm
             )["Signature"]
 
+        # Not bound to a name: it is a signature, and what KMS returns has no type.
         return _call(self._source, "Sign", call, SigningError)  # type: ignore[no-any-return]
 
     def public_key_pem(self) -> str:
