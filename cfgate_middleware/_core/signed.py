@@ -42,7 +42,7 @@ class Signed:
         Raises:
             PathError: if CloudFront would refuse it for its length.
         """
-        _check_url_length(len(self.url) + 1 + len(self._query.value))
+        check_length("the URL", len(self.url) + 1 + len(self._query.value), MAX_URL, "CloudFront takes")
         return f"{self.url}{'&' if '?' in self.url else '?'}{self._query.value}"
 
     def to_query(self) -> str:
@@ -55,20 +55,14 @@ class Signed:
         Raises:
             PathError: if browsers would drop one, or CloudFront would refuse the URL for its length.
         """
-        _check_url_length(len(self.url))
-        _check_cookie_length(max(len(name) + len(value) for name, value in self._cookies()))
-        return dict(self._cookies())
-
-    def _cookies(self) -> list[tuple[str, str]]:
-        parameters = (pair.split("=", 1) for pair in self._query.value.split("&"))
-        return [(f"CloudFront-{name}", value) for name, value in parameters]
+        check_length("the URL", len(self.url), MAX_URL, "CloudFront takes")
+        cookies = Secret([f"CloudFront-{parameter}".partition("=") for parameter in self._query.value.split("&")])
+        longest = max(len(name) + len(value) for name, _, value in cookies.value)
+        check_length("a signed cookie", longest, MAX_COOKIE, "browsers keep")
+        return {name: value for name, _, value in cookies.value}
 
 
-def _check_url_length(length: int) -> None:
-    if length > MAX_URL:
-        raise PathError(f"the URL is {length} bytes long; CloudFront takes {MAX_URL}")
-
-
-def _check_cookie_length(length: int) -> None:
-    if length > MAX_COOKIE:
-        raise PathError(f"a signed cookie is {length} bytes long; browsers keep {MAX_COOKIE}")
+def check_length(what: str, length: int, limit: int, who: str) -> None:
+    """Raise PathError if ``length`` is over ``limit``; ``who`` says whose limit it is."""
+    if length > limit:
+        raise PathError(f"{what} is {length} bytes long; {who} {limit}")

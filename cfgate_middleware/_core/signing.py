@@ -6,8 +6,10 @@ re-encodes it afterwards.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import ceil
 
+from cfgate_middleware._core.answers import Fields
 from cfgate_middleware._core.encoding import spell_path, spell_query, to_base64
 from cfgate_middleware._core.grant import Grant
 from cfgate_middleware._core.policy import canned_policy
@@ -16,9 +18,8 @@ from cfgate_middleware._core.signed import Signed
 from cfgate_middleware._core.signer import Ring
 from cfgate_middleware.errors import ConfigError
 
-Pairs = tuple[tuple[str, str], ...]
 
-
+@dataclass(frozen=True, slots=True)
 class GrantSigner:
     """Signs grants for the objects of one distribution.
 
@@ -26,21 +27,16 @@ class GrantSigner:
     the same grant gets the same signature.
     """
 
-    __slots__ = ("_reuse_for", "base_url", "expires", "ring")
+    base_url: str
+    ring: Ring
+    expires: int
+    reuse_for: int = 0
 
-    def __init__(self, base_url: str, ring: Ring, expires: int, reuse_for: int = 0) -> None:
-        self.base_url = base_url
-        self.ring = ring
-        self.expires = expires
-        self._reuse_for = reuse_for
-
-    def sign(self, grant: Grant | None, path: str, spelled_path: str, own: Pairs, now: float) -> Signed:
-        """Sign a grant for an object.
+    def sign(self, grant: Grant | None, path: str, spelled_path: str, own: Fields, now: float) -> Signed:
+        """Sign a grant for an object, or with None the plain yes: this object, nothing but an end.
 
         Args:
-            grant: None for the plain yes: this object, nothing but an end.
-            path: decoded path of the object below the base URL.
-            spelled_path: the same path as it is signed.
+            path, spelled_path: of the object below the base URL, decoded and as it is signed.
             own: parameters beside CloudFront's: those of the viewer that are kept, decoded.
             now: epoch seconds.
 
@@ -61,10 +57,10 @@ class GrantSigner:
         if own:
             url = f"{url}?{spell_query(own)}"
         end = ceil(now + seconds)
-        if self._reuse_for:
-            window = min(self._reuse_for, seconds)
+        if self.reuse_for:
+            window = min(self.reuse_for, seconds)
             end = -(-end // window) * window
-        reuse = self._reuse_for > 0
+        reuse = self.reuse_for > 0
         if grant is None or grant.is_canned:
             resource, policy = url, Secret(canned_policy(url, end))
             query = Secret(f"Expires={end}{signer.sign(policy, reuse).value}")

@@ -13,7 +13,6 @@ from cfgate_middleware._core.encoding import SPELLING, is_spelled_path
 
 # DG/private-content-creating-signed-url-canned-policy.html: own parameters must not use these names.
 RESERVED = ("Expires", "Policy", "Signature", "Key-Pair-Id", "Hash-Algorithm")
-_RESERVED_FOLDED = frozenset(name.lower() for name in RESERVED)
 
 # DG/RequestAndResponseBehaviorS3Origin.html: longer URLs are answered with 414.
 MAX_URL = 8192
@@ -28,14 +27,13 @@ _HOST_NAME = re.compile(
 
 def is_reserved(name: str) -> bool:
     """Return whether a decoded query parameter name belongs to CloudFront, in any letter case."""
-    return name.lower() in _RESERVED_FOLDED
+    return name.lower() in [reserved.lower() for reserved in RESERVED]
 
 
 def kept_parameters(query_string: str, names: frozenset[str]) -> tuple[tuple[str, str], ...]:
     """Return the viewer's parameters of these names, decoded once; ``+`` is a space, as forms write it.
 
-    Raises:
-        ValueError: if one is given twice, or is not UTF-8 text.
+    ValueError if one is given twice, or is not UTF-8 text.
     """
     kept: dict[str, str] = {}
     for pair in query_string.split("&"):
@@ -77,7 +75,7 @@ def _fold(path: str, keep_empty: bool = False) -> str:
 
 
 def parse_base_url(text: str) -> str:
-    """Read a distribution's address and rebuild it from its checked parts.
+    """Read a distribution's address and rebuild it from its checked parts; ValueError says how to fix it.
 
     Args:
         text: ``https://host``, ``http://host`` or a bare host (then https), optionally with a port and a base
@@ -85,9 +83,6 @@ def parse_base_url(text: str) -> str:
 
     Returns:
         scheme, lower-case host, port unless it is the default, and base path, without a trailing ``/``.
-
-    Raises:
-        ValueError: saying what is wrong and how to fix it.
     """
     if re.search(r"[^\x21-\x7e]", text):
         raise ValueError("whitespace, controls and non-ASCII characters are refused (write an IDN host as xn--…)")
@@ -100,9 +95,8 @@ def parse_base_url(text: str) -> str:
     ):
         if char in text:
             raise ValueError(f"{char!r} is refused: {why}")
-    whole = text if "://" in text else f"https://{text}"
     try:
-        parts = urlsplit(whole)
+        parts = urlsplit(text if "://" in text else f"https://{text}")
         host, port = parts.hostname or "", parts.port
     except ValueError as error:
         raise ValueError(f"not a URL ({error})") from None
@@ -118,17 +112,12 @@ def parse_base_url(text: str) -> str:
         raise ValueError("port 0 cannot be connected to")
     if not is_spelled_path(parts.path):
         raise ValueError(f"the base path must be {SPELLING}")
-    default_port = {"https": 443, "http": 80}[parts.scheme]
-    port_suffix = "" if port in (None, default_port) else f":{port}"
+    port_suffix = "" if port in (None, {"https": 443, "http": 80}[parts.scheme]) else f":{port}"
     return f"{parts.scheme}://{bracketed_host}{port_suffix}{parts.path.rstrip('/')}"
 
 
 def parse_location(text: str) -> tuple[str, str]:
-    """Split a viewer URL without query, spelled as it is sent, into base URL and path; a bare host means ``/``.
-
-    Raises:
-        ValueError: saying what is wrong and how to fix it.
-    """
+    """Split a viewer URL without query, spelled as it is sent, into base URL and path; a bare host means ``/``."""
     scheme, _, rest = (text if "://" in text else f"https://{text}").partition("://")
     host, _, path = rest.partition("/")
     base_url = parse_base_url(f"{scheme}://{host}")

@@ -33,8 +33,6 @@ Verdict = bool | int | Grant | Literal[Pass.PASS] | Callable[..., Any]
 Authorizer = Callable[[dict[str, Any]], Verdict]
 """A plain callable that takes environ and returns a verdict."""
 
-Refusal = int  # the status of a no
-
 
 def name_authorizer(authorizer: object) -> str:
     """Return the name that errors use for an authorizer: its repr could show what it was built with."""
@@ -52,7 +50,7 @@ def name_authorizer(authorizer: object) -> str:
 
 def judge(
     verdict: object, authorizer: str, is_response: Callable[[object], bool]
-) -> Grant | Refusal | Literal[Pass.PASS] | Callable[..., Any] | None:
+) -> Grant | int | Literal[Pass.PASS] | Callable[..., Any] | None:
     """Return None for a plain yes, a grant, the status of a refusal, PASS, or an application that answers.
 
     Raises:
