@@ -95,11 +95,9 @@ class Answers:
         self.origin_length = len(base_url) - len(self.base_path)
         domain, samesite = settings["cookie_domain"], settings["cookie_samesite"]
         over_loopback = base_url.startswith("http://") and is_loopback(base_url)
-        self._cookie_attributes = (
-            ("" if domain is None else f"; Domain={domain}")
-            + ("" if over_loopback and samesite != "None" else "; Secure")
-            + f"; HttpOnly; SameSite={samesite}"
-        )
+        secure = "" if over_loopback and samesite != "None" else "; Secure"
+        for_domain = "" if domain is None else f"; Domain={domain}"
+        self._cookie_attributes = f"{for_domain}{secure}; HttpOnly; SameSite={samesite}"
 
     def granted(self, facts: Facts, kind: str | None, headers: Fields, signed: Signed) -> Decision:
         """Return the answer to a yes, of a kind by name or the gate's own, with extra header fields.

@@ -18,7 +18,6 @@ _FROM_CLOUDFRONT = bytes.maketrans(b"-_~", b"+=/")
 _CLOUDFRONT_BASE64 = re.compile(r"[A-Za-z0-9~-]+_{0,2}")
 
 SPELLING = "spelled as it is signed: unreserved characters and '/', else %XX in upper case, no dot or empty segments"
-_SPELLED_PATH = re.compile(r"(?:/(?:[A-Za-z0-9._~-]|%[0-9A-F]{2})+)*/?")
 # Paths that are clean, ASCII and already spelled as they are signed: most of them, in one test.
 is_plain_path = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*+)++").fullmatch
 
@@ -57,13 +56,8 @@ def spell_query(pairs: Iterable[tuple[str, str]]) -> str:
 
 def is_spelled_path(path: str) -> bool:
     """Return whether ``path`` (or no path at all) is clean and spelled exactly as :func:`spell_path` spells it."""
-    if not _SPELLED_PATH.fullmatch(path):
-        return False
-    try:
-        decoded = unquote(path, errors="strict")
-    except UnicodeDecodeError:
-        return False
-    return spell_path(decoded) == path and (not path or is_clean(decoded))
+    decoded = unquote(path)  # what is not UTF-8 is replaced, and so is spelled differently
+    return path.isascii() and spell_path(decoded) == path and (not path or is_clean(decoded))
 
 
 def is_clean(path: str) -> bool:
@@ -83,11 +77,7 @@ def is_scope_path(path: object) -> bool:
 
 def is_encodable(text: str) -> bool:
     """Return whether ``text`` has a UTF-8 form (a lone surrogate has none)."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
+    return not re.search(r"[\ud800-\udfff]", text)
 
 
 def content_disposition(filename: str) -> str:

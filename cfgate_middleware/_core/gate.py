@@ -86,9 +86,8 @@ class Gate:
     def decide(self, facts: Facts, verdict: object, now: float) -> Decision:
         """Turn the authorizer's verdict into a decision, at ``now`` in epoch seconds.
 
-        Raises:
-            AuthorizerError: if it is not a verdict, or a grant that cannot be signed for this request.
-            SigningError: if the signer fails.
+        AuthorizerError if it is not a verdict, or a grant that cannot be signed for this request; SigningError if the
+        signer fails.
         """
         grant = None if verdict is True else judge(verdict, self._authorizer, self._is_response)
         if grant is not None and not isinstance(grant, Grant):

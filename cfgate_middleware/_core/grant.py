@@ -110,23 +110,18 @@ class Grant:
         object.__setattr__(self, "is_canned", canned)
         download = () if self.filename is None else ((_DISPOSITION, content_disposition(self.filename)),)
         object.__setattr__(self, "parameters", (*self.query, *download))
-        self._check_together(problems)
-        problems.raise_any()
-
-    def _check_together(self, problems: Problems) -> None:
-        """Find fields that are fine alone but not together."""
+        # Fields that are fine alone but not together.
         path, scope = self.path, self.scope
-        if self.filename is not None and _DISPOSITION in dict(self.query):
+        if download and _DISPOSITION in dict(self.query):
             problems.add(f"Grant: filename={shown(self.filename)} and query both give {_DISPOSITION}; leave one out")
         if path is not None and scope == "directory" and path.rindex("/") == 0:
-            problems.add(
-                f"Grant: scope='directory' of path={shown(path)} is the root of the distribution; write scope='/' to "
-                "grant all of it"
-            )
+            root = f"path={shown(path)} is the root of the distribution"
+            problems.add(f"Grant: scope='directory' of {root}; write scope='/' to grant all of it")
         if path is not None and scope[:1] == "/" and not path.startswith(scope):
             problems.add(f"Grant: path={shown(path)} lies outside scope={shown(scope)}")
         if (length := len(spell_path(path or "")) + len(spell_query(self.parameters))) > MAX_URL:
             problems.add(f"Grant: path and query are {length} bytes long when spelled; a whole URL may be {MAX_URL}")
+        problems.raise_any()
 
     @classmethod
     def of(cls, kind: type, conditions: Mapping[str, Any]) -> Grant:
@@ -145,10 +140,8 @@ class Grant:
 def to_object_path(value: object) -> str:
     """Return a decoded path that can name an object."""
     if not isinstance(value, str) or not is_object_path(value):
-        raise ValueError(
-            "expected the decoded path of one object, such as '/reports/1.pdf': a leading slash, no dot or empty "
-            "segments, no backslash or control characters, no trailing slash"
-        )
+        clean = "a leading slash, no dot or empty segments, no backslash or control characters, no trailing slash"
+        raise ValueError(f"expected the decoded path of one object, such as '/reports/1.pdf': {clean}")
     return value
 
 

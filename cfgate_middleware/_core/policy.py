@@ -65,10 +65,10 @@ class CustomPolicy:
 
     def __post_init__(self) -> None:
         if not isinstance(self.resource, str) or not _RESOURCE.fullmatch(self.resource):
-            raise ConfigError(
-                f"resource {shown(self.resource)}: expected a URL in printable ASCII without space, '\"', '\\', '<', "
-                "'>' or '#'; percent-encode everything else first"
+            expected = (
+                "a URL in printable ASCII without space, '\"', '\\', '<', '>' or '#'; percent-encode all else first"
             )
+            raise ConfigError(f"resource {shown(self.resource)}: expected {expected}")
         _check_epoch("end", self.end)
         if self.start is not None:
             _check_epoch("start", self.start)
@@ -126,10 +126,8 @@ def to_ipv4_network(value: object) -> str:
             return str(ipaddress.IPv4Network(value, strict=False))
     except ValueError:
         pass
-    raise ValueError(
-        "expected an IPv4 address or CIDR as str, such as '203.0.113.7' or '203.0.113.0/24'; CloudFront policies have "
-        "no IPv6"
-    )
+    expected = "an IPv4 address or CIDR as str, such as '203.0.113.7' or '203.0.113.0/24'"
+    raise ValueError(f"expected {expected}; CloudFront policies have no IPv6")
 
 
 def _check_epoch(name: str, value: object) -> None:

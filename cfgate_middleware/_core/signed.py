@@ -15,13 +15,9 @@ MAX_COOKIE = 4096
 
 
 class Signed:
-    """A signed grant.
+    """A signed grant: the URL of an object, and in ``query`` CloudFront's own parameters in the order AWS's tools use.
 
-    Args:
-        url: of the object, without CloudFront's own parameters.
-        resource: the URL, or the wildcard of a scope.
-        query: CloudFront's own parameters, in the order in which AWS's own tools write them.
-        end: epoch seconds at which access ends.
+    ``resource`` is the URL, or the wildcard of a scope; access ends at ``end``, in epoch seconds.
     """
 
     __slots__ = ("_query", "end", "key_pair_id", "resource", "url")
@@ -37,11 +33,7 @@ class Signed:
         return f"<Signed by {self.key_pair_id} until {self.end}>"
 
     def to_url(self) -> str:
-        """Return the signed URL.
-
-        Raises:
-            PathError: if CloudFront would refuse it for its length.
-        """
+        """Return the signed URL; PathError if CloudFront would refuse it for its length."""
         check_length("the URL", len(self.url) + 1 + len(self._query.value), MAX_URL, "CloudFront takes")
         return f"{self.url}{'&' if '?' in self.url else '?'}{self._query.value}"
 
@@ -50,11 +42,7 @@ class Signed:
         return self._query.value
 
     def to_cookies(self) -> dict[str, str]:
-        """Return the values of the signed cookies by name.
-
-        Raises:
-            PathError: if browsers would drop one, or CloudFront would refuse the URL for its length.
-        """
+        """Return the values of the signed cookies by name; PathError if one of them, or the URL, is too long."""
         check_length("the URL", len(self.url), MAX_URL, "CloudFront takes")
         cookies = Secret([f"CloudFront-{parameter}".partition("=") for parameter in self._query.value.split("&")])
         longest = max(len(name) + len(value) for name, _, value in cookies.value)

@@ -109,10 +109,8 @@ def check_signer(signer: object) -> None:
     """Raise ValueError if an object does not implement :class:`SignerProtocol`."""
     hash_algorithm = getattr(signer, "hash_algorithm", None)
     if isinstance(signer, type) or hash_algorithm not in HASH_ALGORITHMS or not callable(getattr(signer, "sign", None)):
-        raise ValueError(
-            "expected a Signer, a KeyRing, or an object with key_pair_id, hash_algorithm ('SHA256' or 'SHA1') and "
-            "sign(message)"
-        )
+        members = "key_pair_id, hash_algorithm ('SHA256' or 'SHA1') and sign(message)"
+        raise ValueError(f"expected a Signer, a KeyRing, or an object with {members}")
     problems = Problems()
     problems.check("key_pair_id", to_key_pair_id, getattr(signer, "key_pair_id", None), secret=True)
     problems.raise_any()

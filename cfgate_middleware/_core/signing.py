@@ -33,16 +33,10 @@ class GrantSigner:
     reuse_for: int = 0
 
     def sign(self, grant: Grant | None, path: str, spelled_path: str, own: Fields, now: float) -> Signed:
-        """Sign a grant for an object, or with None the plain yes: this object, nothing but an end.
+        """Sign a grant for an object: its path below the base URL, decoded and as it is signed. None is a plain yes.
 
-        Args:
-            path, spelled_path: of the object below the base URL, decoded and as it is signed.
-            own: parameters beside CloudFront's: those of the viewer that are kept, decoded.
-            now: epoch seconds.
-
-        Raises:
-            ConfigError: if the grant does not fit the object.
-            SigningError: if the signer fails.
+        ``own`` are parameters beside CloudFront's: those of the viewer that are kept, decoded; ``now`` is in epoch
+        seconds. ConfigError if the grant does not fit the object, SigningError if the signer fails.
         """
         signer = self.ring.current(now)
         seconds = self.expires
@@ -74,10 +68,8 @@ class GrantSigner:
         """Return the wildcard resource of a scope: the only ``*`` that is ever signed is the one appended here."""
         if scope == "object":
             return None
-        if scope == "directory":
-            scope = path[: path.rindex("/") + 1]
-            if scope == "/":
-                raise ConfigError("the object lies at the root of the distribution; write scope='/' to grant all of it")
+        if scope == "directory" and (scope := path[: path.rindex("/") + 1]) == "/":
+            raise ConfigError("the object lies at the root of the distribution; write scope='/' to grant all of it")
         if not path.startswith(scope):
             raise ConfigError("the object lies outside the scope of its grant")
         return f"{self.base_url}{spell_path(scope)}*"

@@ -31,10 +31,7 @@ def is_reserved(name: str) -> bool:
 
 
 def kept_parameters(query_string: str, names: frozenset[str]) -> tuple[tuple[str, str], ...]:
-    """Return the viewer's parameters of these names, decoded once; ``+`` is a space, as forms write it.
-
-    ValueError if one is given twice, or is not UTF-8 text.
-    """
+    """Return the viewer's parameters of these names, decoded once; ValueError if one is given twice or not UTF-8."""
     kept: dict[str, str] = {}
     for pair in query_string.split("&"):
         raw_name, _, raw_value = pair.partition("=")
@@ -47,6 +44,7 @@ def kept_parameters(query_string: str, names: frozenset[str]) -> tuple[tuple[str
 
 
 def _decoded(text: str, errors: str) -> str:
+    # A plus is a space, as forms write it.
     return unquote_to_bytes(text.replace("+", " ").encode("latin-1")).decode("utf-8", errors)
 
 
@@ -75,14 +73,10 @@ def _fold(path: str, keep_empty: bool = False) -> str:
 
 
 def parse_base_url(text: str) -> str:
-    """Read a distribution's address and rebuild it from its checked parts; ValueError says how to fix it.
+    """Read a distribution's address and rebuild it from its checked parts, without default port and trailing ``/``.
 
-    Args:
-        text: ``https://host``, ``http://host`` or a bare host (then https), optionally with a port and a base
-            path that is already spelled as it will be signed.
-
-    Returns:
-        scheme, lower-case host, port unless it is the default, and base path, without a trailing ``/``.
+    ``text`` is ``https://host``, ``http://host`` or a bare host (then https), optionally with a port and a base path
+    that is already spelled as it will be signed. ValueError says what is wrong and how to fix it.
     """
     if re.search(r"[^\x21-\x7e]", text):
         raise ValueError("whitespace, controls and non-ASCII characters are refused (write an IDN host as xn--…)")

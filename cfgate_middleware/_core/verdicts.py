@@ -41,10 +41,8 @@ def name_authorizer(authorizer: object) -> str:
     if not callable(authorizer):
         raise ValueError("expected a callable that takes environ")
     if is_deferred(authorizer):
-        raise ValueError(
-            f"{_name(authorizer)} is a coroutine or generator function, whose result is always true; expected a plain "
-            "function that returns a verdict"
-        )
+        why = "a coroutine or generator function, whose result is always true"
+        raise ValueError(f"{_name(authorizer)} is {why}; expected a plain function that returns a verdict")
     return _name(authorizer)
 
 
@@ -53,8 +51,7 @@ def judge(
 ) -> Grant | int | Literal[Pass.PASS] | Callable[..., Any] | None:
     """Return None for a plain yes, a grant, the status of a refusal, PASS, or an application that answers.
 
-    Raises:
-        AuthorizerError: if it is none of these; it names the kind of the value and the authorizer, never the value.
+    If it is none of these, AuthorizerError names the kind of the value and the authorizer, never the value.
     """
     if verdict is True:
         return None
