@@ -18,7 +18,7 @@ _KEY_PAIR_ID = re.compile(r"[A-Za-z0-9]+")
 
 # A memo keeps at most this many bytes, and forgets nothing before half of it is in use.
 MEMO_BYTES = 16 * 2**20
-_ENTRY_OVERHEAD = 200  # bytes that an entry costs beside its policy and its signature
+_ENTRY_OVERHEAD = 200  # bytes that an entry costs beside its policy and its parameters
 _LONGEST_REMEMBERED = 2048  # bytes of a policy; longer ones are rare, and would drive the others out
 
 
@@ -52,18 +52,18 @@ class Memo:
         self._old: dict[tuple[str, bytes], Secret[str]] = {}
 
     def get(self, key_pair_id: str, policy: Secret[bytes]) -> Secret[str] | None:
-        signature = self._young.get((key_pair_id, policy.value))
-        if signature is None and (signature := self._old.get((key_pair_id, policy.value))) is not None:
-            self.keep(key_pair_id, policy, signature)
-        return signature
+        parameters = self._young.get((key_pair_id, policy.value))
+        if parameters is None and (parameters := self._old.get((key_pair_id, policy.value))) is not None:
+            self.keep(key_pair_id, policy, parameters)
+        return parameters
 
-    def keep(self, key_pair_id: str, policy: Secret[bytes], signature: Secret[str]) -> None:
+    def keep(self, key_pair_id: str, policy: Secret[bytes], parameters: Secret[str]) -> None:
         if len(policy.value) > _LONGEST_REMEMBERED:
             return
-        size = len(policy.value) + len(signature.value) + _ENTRY_OVERHEAD
+        size = len(policy.value) + len(parameters.value) + _ENTRY_OVERHEAD
         if self._bytes + size > MEMO_BYTES // 2:
             self._old, self._young, self._bytes = self._young, {}, 0
-        self._young[key_pair_id, policy.value] = signature
+        self._young[key_pair_id, policy.value] = parameters
         self._bytes += size
 
 
@@ -79,8 +79,11 @@ class PolicySigner:
         self._sign = signer.sign
         self._memo = memo
 
-    def sign(self, policy: Secret[bytes], reuse: bool) -> Secret[str]:
-        """Return the parameters that follow the policy in a signed URL; with ``reuse``, those given before."""
+    def sign(self, policy: Secret[bytes], expires: int | None, reuse: bool) -> Secret[str]:
+        """Return CloudFront's own parameters for a custom policy, or a canned one that ``expires`` at epoch seconds.
+
+        With ``reuse``, they are those that were given before.
+        """
         parameters = self._memo.get(self.key_pair_id, policy) if reuse else None
         if parameters is not None:
             return parameters
@@ -93,7 +96,8 @@ class PolicySigner:
         if not isinstance(signature.value, bytes) or not signature.value:
             what = kind_of(signature.value)
             raise SigningError(f"signer {self.key_pair_id} returned {what} instead of a signature in bytes")
-        parameters = Secret(f"&Signature={to_base64(signature.value)}{self._suffix}")
+        first = Secret(f"Policy={to_base64(policy.value)}" if expires is None else f"Expires={expires}")
+        parameters = Secret(f"{first.value}&Signature={to_base64(signature.value)}{self._suffix}")
         if reuse:
             self._memo.keep(self.key_pair_id, policy, parameters)
         return parameters

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from cfgate_middleware._core.answers import Fields
-from cfgate_middleware._core.encoding import spell_path, spell_query, to_base64
+from cfgate_middleware._core.encoding import spell_path, spell_query
 from cfgate_middleware._core.grant import Grant
 from cfgate_middleware._core.policy import canned_policy
 from cfgate_middleware._core.problems import Secret
@@ -54,14 +54,12 @@ class GrantSigner:
         if self.reuse_for:
             window = min(self.reuse_for, seconds)
             end = -(-end // window) * window
-        reuse = self.reuse_for > 0
         if grant is None or grant.is_canned:
-            resource, policy = url, Secret(canned_policy(url, end))
-            query = Secret(f"Expires={end}{signer.sign(policy, reuse).value}")
+            resource, policy, expires = url, Secret(canned_policy(url, end)), end
         else:
-            resource = self._scoped(path, grant.scope) or url
+            resource, expires = self._scoped(path, grant.scope) or url, None
             policy = Secret(grant.to_policy(resource, end).to_bytes())
-            query = Secret(f"Policy={to_base64(policy.value)}{signer.sign(policy, reuse).value}")
+        query = signer.sign(policy, expires, self.reuse_for > 0)
         return Signed(url, resource, query, signer.key_pair_id, end)
 
     def _scoped(self, path: str, scope: str) -> str | None:
