@@ -205,8 +205,6 @@ class _Request:
     It is opaque, because the items hold a signature.
     """
 
-    __slots__ = ("_items", "is_signed_url", "is_valid", "names", "origin_target")
-
     def __init__(self, target: str, cookies: Cookies = ()) -> None:
         self.is_valid = _TARGET.fullmatch(target) is not None
         path, _, query = target.partition("?")

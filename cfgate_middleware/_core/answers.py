@@ -22,7 +22,6 @@ from cfgate_middleware._core.urls import RESERVED, is_loopback
 from cfgate_middleware.errors import ConfigError
 
 Fields = tuple[tuple[str, str], ...]
-
 COOKIE_NAMES = tuple(f"CloudFront-{name}" for name in RESERVED)
 NO_STORE = ("Cache-Control", "no-store")
 _TEXT = ("Content-Type", "text/plain; charset=utf-8")

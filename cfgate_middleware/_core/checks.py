@@ -24,8 +24,6 @@ MAX_COOKIE_ATTRIBUTE = 1024
 _HOP_BY_HOP = re.compile(
     r"connection|keep-alive|proxy-(?:authenticate|authorization|connection)|te|trailer|transfer-encoding|upgrade"
 )
-# Also those for one kind of cache only: RFC 9213 section 3, and Surrogate-Control before it.
-_CACHE_FIELDS = ("cache-control", "surrogate-control")
 # RFC 9110 section 5 (tokens; latin-1 values), less what wsgiref.validate forbids: odd names, every control, tabs too.
 _FIELD_NAME = re.compile(r"[A-Za-z](?:[A-Za-z0-9_-]*[A-Za-z0-9])?")
 _FIELD_VALUE = re.compile(r"[\x21-\x7e\xa0-\xff](?:[\x20-\x7e\xa0-\xff]*[\x21-\x7e\xa0-\xff])?|")
@@ -84,7 +82,9 @@ def to_headers(value: object) -> tuple[tuple[str, str], ...]:
             raise ValueError(f"the value of header {name} must be one line of latin-1 text without surrounding space")
         if _HOP_BY_HOP.fullmatch(folded) or folded in ("location", "content-length"):
             raise ValueError(f"{name} is set by the gate or the server; leave it out")
-        if folded.endswith(_CACHE_FIELDS) and "no-store" not in re.split(r"[\s,]+", text.lower()):
+        # Also those for one kind of cache only: RFC 9213 section 3, and Surrogate-Control before it.
+        is_for_caches = folded.endswith(("cache-control", "surrogate-control"))
+        if is_for_caches and "no-store" not in re.split(r"[\s,]+", text.lower()):
             raise ValueError(f"{name} would let a cache hand a signed URL to other viewers; it must contain no-store")
     return fields
 

@@ -65,8 +65,7 @@ class Gate:
                 return refusal(method, spelled, 400, "unclean path")
         if method != "GET" and method != "HEAD":
             if method == "OPTIONS":
-                record = DecisionRecord(spelled, method, 204, "options")
-                return Decision(record, [_ALLOW, NO_STORE])
+                return Decision(DecisionRecord(spelled, method, 204, "options"), [_ALLOW, NO_STORE])
             return refusal(method, spelled, 405, "method", _ALLOW)
         object_path, object_spelled = path[self._prefix_length :], spelled[self._prefix_length :]
         if not object_path or object_path[-1] == "/":
@@ -86,8 +85,7 @@ class Gate:
     def decide(self, facts: Facts, verdict: object, now: float) -> Decision:
         """Turn the authorizer's verdict into a decision, at ``now`` in epoch seconds.
 
-        AuthorizerError if it is not a verdict, or a grant that cannot be signed for this request; SigningError if the
-        signer fails.
+        AuthorizerError if it is not a verdict, or cannot be signed for this request; SigningError if the signer fails.
         """
         grant = None if verdict is True else judge(verdict, self._authorizer, self._is_response)
         if grant is not None and not isinstance(grant, Grant):

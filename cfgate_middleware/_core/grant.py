@@ -90,8 +90,7 @@ class Grant:
         problems = Problems()
 
         def keep(name: str, convert: Callable[[Any], Any], value: object) -> None:
-            secret = name == "headers"
-            kept = None if value is None else problems.check(f"Grant: {name}", convert, value, secret=secret)
+            kept = None if value is None else problems.check(f"Grant: {name}", convert, value, secret=name == "headers")
             object.__setattr__(self, name, kept)
 
         keep("expires", to_seconds, expires)

@@ -80,10 +80,7 @@ class PolicySigner:
         self._memo = memo
 
     def sign(self, policy: Secret[bytes], expires: int | None, reuse: bool) -> Secret[str]:
-        """Return CloudFront's own parameters for a custom policy, or a canned one that ``expires`` at epoch seconds.
-
-        With ``reuse``, they are those that were given before.
-        """
+        """Return CloudFront's own parameters for a custom policy, or a canned one that ends at ``expires``."""
         parameters = self._memo.get(self.key_pair_id, policy) if reuse else None
         if parameters is not None:
             return parameters

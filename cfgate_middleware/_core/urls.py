@@ -54,12 +54,9 @@ def folds_into(path: str, prefix: str) -> bool:
     Servers differ on ``\\`` (separator or text) and on ``//`` (squeezed before or after ``..`` is resolved), so
     every reading counts: a path is suspect if any of them leads inside.
     """
-    return any(
-        f"{folded}/".startswith(f"{prefix}/")
-        for text in {path, path.replace("\\", "/")}
-        for reading in (_SCHEME_AND_HOST.sub("", text),)
-        for folded in (_fold(reading), _fold(_fold(reading, keep_empty=True)))
-    )
+    readings = [_SCHEME_AND_HOST.sub("", text) for text in (path, path.replace("\\", "/"))]
+    folded = [_fold(reading) for reading in (*readings, *(_fold(reading, keep_empty=True) for reading in readings))]
+    return any(f"{result}/".startswith(f"{prefix}/") for result in folded)
 
 
 def _fold(path: str, keep_empty: bool = False) -> str:
