@@ -96,7 +96,7 @@ class CloudFrontGate(GateShell):
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path_info = environ.get("PATH_INFO", "")
-        if not self._gate.covers(path_info):
+        if not self._gate.covers(path_info, environ.get("SCRIPT_NAME", "")):
             return self._app(environ, start_response)  # type: ignore[no-any-return]  # GateShell knows no WSGI
         decision = self._decide_request(environ, path_info)
         self._report(decision)
@@ -108,7 +108,10 @@ class CloudFrontGate(GateShell):
 
     def _decide_request(self, environ: WSGIEnvironment, path_info: str) -> Decision:
         facts = self._gate.admit(
-            environ["REQUEST_METHOD"], path_info, environ.get("QUERY_STRING", ""), environ.get("HTTP_ACCEPT", "")
+            environ.get("REQUEST_METHOD", ""),
+            path_info,
+            environ.get("QUERY_STRING", ""),
+            environ.get("HTTP_ACCEPT", ""),
         )
         if not isinstance(facts, Facts):
             return facts
@@ -159,4 +162,4 @@ def _not_found(environ: WSGIEnvironment, start_response: StartResponse) -> Itera
     body = b"404 Not Found\n"
     fields = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
     start_response("404 Not Found", fields)
-    return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+    return [] if environ.get("REQUEST_METHOD") == "HEAD" else [body]

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from cfgate_middleware._core.checks import MAX_COOKIE_ATTRIBUTE, to_one_of
-from cfgate_middleware._core.encoding import spell_value
 from cfgate_middleware._core.problems import Secret
 from cfgate_middleware._core.signed import Signed, check_length
 from cfgate_middleware._core.urls import RESERVED, is_loopback
@@ -116,8 +115,7 @@ class Answers:
         """Return a refusal, the authorizer's or the gate's own, in the form of the gate's kind of answer."""
         body = f"{status_line(status)}\n".encode("ascii")
         headers = [_TEXT, ("Content-Length", str(len(body))), NO_STORE, *fields]
-        # A method may hold what no log should.
-        record = DecisionRecord(request_path, spell_value(method), status, reason)
+        record = DecisionRecord(request_path, method, status, reason)
         decision = self._kind.refuse(Decision(record, headers, body), accept)
         decision.headers += self._kind.varying
         return decision

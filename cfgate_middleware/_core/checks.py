@@ -30,7 +30,14 @@ _FIELD_VALUE = re.compile(r"[\x21-\x7e\xa0-\xff](?:[\x20-\x7e\xa0-\xff]*[\x21-\x
 # The last label has a letter in it, so that no IPv4 address is taken for a domain.
 _COOKIE_DOMAIN = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+(?=[a-z0-9-]*[a-z])[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 _PREFIX = re.compile(r"/|(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~-]+)+/?")
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# Controls, and what makes text run the other way, so that a name shows another extension than it has:
+# https://www.unicode.org/reports/tr9/#Directional_Formatting_Characters
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+# How each field that speaks to a cache forbids it to store; also those for one kind of cache only (RFC 9213 section 3).
+_CACHE_FIELDS = {
+    r"(?:.+-)?cache-control|surrogate-control|edge-control": "no-store",
+    r"x-accel-expires|expires": "0",  # https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_cache_valid
+}
 
 Pairs = Mapping[str, str] | Iterable[tuple[str, str]]
 
@@ -82,10 +89,9 @@ def to_headers(value: object) -> tuple[tuple[str, str], ...]:
             raise ValueError(f"the value of header {name} must be one line of latin-1 text without surrounding space")
         if _HOP_BY_HOP.fullmatch(folded) or folded in ("location", "content-length"):
             raise ValueError(f"{name} is set by the gate or the server; leave it out")
-        # Also those for one kind of cache only: RFC 9213 section 3, and Surrogate-Control before it.
-        is_for_caches = folded.endswith(("cache-control", "surrogate-control"))
-        if is_for_caches and "no-store" not in re.split(r"[\s,]+", text.lower()):
-            raise ValueError(f"{name} would let a cache hand a signed URL to other viewers; it must contain no-store")
+        for field, forbids in _CACHE_FIELDS.items():
+            if re.fullmatch(field, folded) and forbids not in re.split(r"[\s,]+", text.lower()):
+                raise ValueError(f"{name} would let a cache hand a signed URL to other viewers; it must be {forbids}")
     return fields
 
 
@@ -138,8 +144,8 @@ def to_index(value: object) -> str:
 
 def to_filename(value: object) -> str:
     """Return the name under which a browser saves a download."""
-    if not isinstance(value, str) or not value or not is_encodable(value) or _CONTROLS.search(value):
-        raise ValueError("expected a file name as str, in any script, without control characters")
+    if not isinstance(value, str) or not value.strip(". ") or not is_encodable(value) or _CONTROLS.search(value):
+        raise ValueError("expected a file name as str, in any script, without control or bidirectional characters")
     return value
 
 

@@ -1,13 +1,16 @@
 """How text is spelled on the wire: percent-encoding, CloudFront's base64, and file names.
 
-Rule: one spelling. What is signed is written with unreserved characters (RFC 3986 section 2.3) and ``/``, everything
-else ``%XX`` in upper case, so that no browser rewrites it between us and CloudFront.
+Rule: one spelling. What is signed is written with the characters that every client leaves alone, everything else
+``%XX`` in upper case, so that nothing rewrites it between us and CloudFront. Some clients decode what RFC 3986 does not
+need encoded (``%28``); ``*`` is CloudFront's wildcard, ``+`` a space to S3, ``;`` ends a cookie's Path, and quotes and
+``$`` are not safe in the scripts that URLs are pasted into.
 """
 
 from __future__ import annotations
 
 import binascii
 import re
+import unicodedata
 from collections.abc import Iterable
 from urllib.parse import quote, unquote
 
@@ -17,9 +20,13 @@ _TO_CLOUDFRONT = bytes.maketrans(b"+=/", b"-_~")
 _FROM_CLOUDFRONT = bytes.maketrans(b"-_~", b"+=/")
 _CLOUDFRONT_BASE64 = re.compile(r"[A-Za-z0-9~-]+_{0,2}")
 
-SPELLING = "spelled as it is signed: unreserved characters and '/', else %XX in upper case, no dot or empty segments"
+# What is written bare beside the unreserved characters of RFC 3986 section 2.3.
+_BARE_IN_PATHS = "/!&(),=:@"
+_BARE_IN_QUERIES = "/!(),:@"
+SPELLING = f"spelled as it is signed: letters, digits and -._~{_BARE_IN_PATHS}, else %XX in upper case; "
+    "no dot segments, no empty ones"
 # Paths that are clean, ASCII and already spelled as they are signed: most of them, in one test.
-is_plain_path = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*+)++").fullmatch
+is_plain_path = re.compile(r"(?:/[A-Za-z0-9_~!&(),=:@-][A-Za-z0-9._~!&(),=:@-]*+)++").fullmatch
 
 _UNCLEAN = re.compile(r"[\x00-\x1f\x7f-\x9f\\]|/\.{0,2}/|/\.{1,2}\Z|\A(?!/)")
 
@@ -41,12 +48,12 @@ def from_base64(text: str) -> bytes:
 
 def spell_path(path: str | bytes) -> str:
     """Percent-encode a decoded path, text or bytes."""
-    return quote(path, safe="/")
+    return quote(path, safe=_BARE_IN_PATHS)
 
 
 def spell_value(text: str) -> str:
     """Percent-encode a query name or value."""
-    return quote(text, safe="")
+    return quote(text, safe=_BARE_IN_QUERIES)
 
 
 def spell_query(pairs: Iterable[tuple[str, str]]) -> str:
@@ -83,8 +90,10 @@ def is_encodable(text: str) -> bool:
 def content_disposition(filename: str) -> str:
     """Return a Content-Disposition that saves a download under any Unicode name (RFC 6266, RFC 8187).
 
-    Old clients get an ASCII fallback without the characters that they misread: quotes, backslashes, ``%`` and ``/``.
+    Old clients get an ASCII fallback: letters without their accents, and none of the characters that they misread,
+    which are quotes, backslashes, ``%`` and ``/``.
     """
-    fallback = re.sub(r'[^ -~]|["\\%/]', "_", filename)
-    extended = "" if fallback == filename else f"; filename*=UTF-8''{spell_value(filename)}"
+    letters = "".join(char for char in unicodedata.normalize("NFKD", filename) if not unicodedata.combining(char))
+    fallback = re.sub(r'[^ -~]|["\\%/]', "_", letters)
+    extended = "" if fallback == filename else f"; filename*=UTF-8''{quote(filename, safe='')}"
     return f'attachment; filename="{fallback}"{extended}'

@@ -11,14 +11,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from cfgate_middleware._core.answers import NO_STORE, Answers, Decision, DecisionRecord, Facts, Fields
-from cfgate_middleware._core.encoding import is_clean, is_plain_path, spell_path
+from cfgate_middleware._core.encoding import is_clean, is_plain_path, spell_path, spell_query, spell_value
 from cfgate_middleware._core.grant import Grant
 from cfgate_middleware._core.signing import GrantSigner
-from cfgate_middleware._core.urls import folds_into, kept_parameters
+from cfgate_middleware._core.urls import MAX_URL, folds_into, is_ambiguous, kept_parameters
 from cfgate_middleware._core.verdicts import PASS, judge
 from cfgate_middleware.errors import AuthorizerError, ConfigError, PathError
 
 _ALLOW = ("Allow", "GET, HEAD, OPTIONS")
+# What a record says of a request's text: nobody has vouched for it, and it is logged.
+_RECORDED = 2000
 
 
 class Gate:
@@ -39,48 +41,46 @@ class Gate:
         self.prefix: str = settings["prefix"]  # without its trailing slash, so "/" is ""
         self._prefix_length = len(self.prefix)
         self._below = f"{self.prefix}/"
+        self._longest = MAX_URL - len(signer.base_url)
 
-    def covers(self, path_info: str) -> bool:
+    def covers(self, path_info: str, script_name: str) -> bool:
         """Return whether the gate handles this path: below the prefix, or where some server might lead into it."""
         if path_info.startswith(self._below) or path_info == self.prefix:
             return True
-        return ("//" in path_info or "/." in path_info or "\\" in path_info or path_info[:1] != "/") and folds_into(
-            path_info, self.prefix
-        )
+        return (
+            "//" in path_info or "/." in path_info or "%" in path_info or "\\" in path_info or path_info[:1] != "/"
+        ) and folds_into(path_info, self.prefix, script_name)
 
     def admit(self, method: str, path_info: str, query_string: str, accept: str) -> Facts | Decision:
         """Read the facts of a request that the gate covers, or refuse it before anyone is asked.
 
         ``path_info`` is below the mount point: decoded bytes as latin-1 text (PEP 3333).
         """
-        if is_plain_path(path_info):
-            path = spelled = path_info
-        else:
-            spelled = spell_path(path_info.encode("latin-1", "backslashreplace"))
-            try:
-                path = path_info.encode("latin-1").decode("utf-8")
-            except UnicodeError:
-                return self.answers.refused(method, spelled, accept, 400, "unclean path")
-            if not is_clean(path or "/"):
-                return self.answers.refused(method, spelled, accept, 400, "unclean path")
         if method != "GET" and method != "HEAD":
-            if method == "OPTIONS":
-                return Decision(DecisionRecord(spelled, method, 204, "options"), [_ALLOW, NO_STORE])
-            return self.answers.refused(method, spelled, accept, 405, "method", _ALLOW)
-        object_path, object_spelled = path[self._prefix_length :], spelled[self._prefix_length :]
-        if not object_path or object_path[-1] == "/":
-            if self._index is None:
-                return self.answers.refused(method, spelled, accept, 404, "no object")
-            index = self._index if object_path else f"/{self._index}"
-            object_path += index
-            object_spelled += spell_path(index)
+            method = spell_value(method)[:_RECORDED]  # it may hold what no log should
+        path: str | None = path_info
+        spelled = path_info
+        if not is_plain_path(path_info):
+            path = _to_clean(path_info)
+            spelled = spell_path(path_info.encode("latin-1", "backslashreplace"))
+        recorded = spelled[:_RECORDED]
+        if path is None or not method:  # HTTP/0.9 gives some servers no method
+            return self.answers.refused(method, recorded, accept, 400, "unclean path" if method else "method")
+        object_path, object_spelled = path[self._prefix_length :] or "/", spelled[self._prefix_length :] or "/"
+        if object_path[-1] == "/" and self._index is not None:
+            object_path += self._index
+            object_spelled += spell_path(self._index)
         query: Fields = ()
+        length = len(object_spelled)
         if query_string and self._forward_query:
             try:
                 query = kept_parameters(query_string, self._forward_query)
             except ValueError:
-                return self.answers.refused(method, spelled, accept, 400, "unclean query")
-        return Facts(method, spelled, object_path, object_spelled, query, accept)
+                return self.answers.refused(method, recorded, accept, 400, "unclean query")
+            length += len(spell_query(query)) + 1
+        if length > self._longest:
+            return self.answers.refused(method, recorded, accept, 414, "too long")
+        return Facts(method, recorded, object_path, object_spelled, query, accept)
 
     def decide(self, facts: Facts, verdict: object, now: float) -> Decision:
         """Turn the authorizer's verdict into a decision, at ``now`` in epoch seconds.
@@ -90,15 +90,35 @@ class Gate:
         grant = None if verdict is True else judge(verdict, self._authorizer, self._is_response)
         if grant is not None and not isinstance(grant, Grant):
             if isinstance(grant, int):
-                return self.answers.refused(facts.method, facts.request_path, facts.accept, grant, "refused")
+                return self._refused(facts, grant, "refused")
+            if grant is PASS and is_ambiguous(facts.path):
+                return self._refused(facts, 400, "unclean path")
             reason = "passed" if grant is PASS else "answered"
             return Decision(DecisionRecord(facts.request_path, facts.method, None, reason), app=grant)
+        if facts.method != "GET" and facts.method != "HEAD":
+            if facts.method == "OPTIONS":
+                return Decision(DecisionRecord(facts.request_path, "OPTIONS", 204, "options"), [_ALLOW, NO_STORE])
+            return self._refused(facts, 405, "method", _ALLOW)
+        if facts.path[-1] == "/" and (grant is None or grant.path is None):
+            return self._refused(facts, 404, "no object")
         try:
             signed = self._signer.sign(grant, facts.path, facts.spelled_path, facts.query, now)
             if grant is None:
                 return self.answers.granted(facts, None, (), signed)
             return self.answers.granted(facts, grant.answer, grant.headers, signed)
         except (ConfigError, PathError) as error:
-            if isinstance(error, PathError) and (grant is None or grant.path is None):
-                return self.answers.refused(facts.method, facts.request_path, facts.accept, 414, "too long")
+            if isinstance(error, PathError) and (grant is None or grant.path is None and not grant.parameters):
+                return self._refused(facts, 414, "too long")
             raise AuthorizerError(f"authorizer {self._authorizer}: {error}; nothing was sent") from error
+
+    def _refused(self, facts: Facts, status: int, reason: str, *fields: tuple[str, str]) -> Decision:
+        return self.answers.refused(facts.method, facts.request_path, facts.accept, status, reason, *fields)
+
+
+def _to_clean(path_info: str) -> str | None:
+    """Return a path as text, or None if it is not clean."""
+    try:
+        path = path_info.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return None
+    return path if is_clean(path or "/") else None

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil
+from urllib.parse import unquote
 
 from cfgate_middleware._core.answers import Fields
 from cfgate_middleware._core.encoding import spell_path, spell_query
 from cfgate_middleware._core.grant import Grant
-from cfgate_middleware._core.policy import canned_policy
-from cfgate_middleware._core.problems import Secret
+from cfgate_middleware._core.policy import MAX_EPOCH, canned_policy
+from cfgate_middleware._core.problems import Secret, shown
 from cfgate_middleware._core.signed import Signed
 from cfgate_middleware._core.signer import Ring
-from cfgate_middleware.errors import ConfigError
+from cfgate_middleware.errors import ConfigError, SigningError
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,24 +51,34 @@ class GrantSigner:
         url = self.base_url + spelled_path
         if own:
             url = f"{url}?{spell_query(own)}"
-        end = ceil(now + seconds)
+        try:
+            end = ceil(now + seconds)
+        except (TypeError, ValueError, OverflowError):
+            raise SigningError(f"the clock gives {shown(now)}; expected epoch seconds") from None
         if self.reuse_for:
             window = min(self.reuse_for, seconds)
             end = -(-end // window) * window
+        if not 0 <= end <= MAX_EPOCH:
+            raise SigningError(f"the grant would end at {end}; expected epoch seconds from 0 to {MAX_EPOCH}")
         if grant is None or grant.is_canned:
             resource, policy, expires = url, Secret(canned_policy(url, end)), end
         else:
-            resource, expires = self._scoped(path, grant.scope) or url, None
+            resource, expires = url, None
+            if grant.scope != "object":
+                resource = f"{self.base_url}{_spelled_scope(path, spelled_path, grant.scope)}*"
             policy = Secret(grant.to_policy(resource, end).to_bytes())
         query = signer.sign(policy, expires, self.reuse_for > 0)
         return Signed(url, resource, query, signer.key_pair_id, end)
 
-    def _scoped(self, path: str, scope: str) -> str | None:
-        """Return the wildcard resource of a scope: the only ``*`` that is ever signed is the one appended here."""
-        if scope == "object":
-            return None
-        if scope == "directory" and (scope := path[: path.rindex("/") + 1]) == "/":
-            raise ConfigError("the object lies at the root of the distribution; write scope='/' to grant all of it")
-        if not path.startswith(scope):
-            raise ConfigError("the object lies outside the scope of its grant")
-        return f"{self.base_url}{spell_path(scope)}*"
+
+def _spelled_scope(path: str, spelled_path: str, scope: str) -> str:
+    """Return the spelling of a scope, cut off from that of an object in it, so that it covers the object as spelled.
+
+    The only ``*`` that is ever signed is the one that the caller appends to it.
+    """
+    if scope == "directory" and (scope := path[: path.rindex("/") + 1]) == "/":
+        raise ConfigError("the object lies at the root of the distribution; write scope='/' to grant all of it")
+    spelled_scope = "".join(f"{segment}/" for segment in spelled_path.split("/")[: scope.count("/")])
+    if not path.startswith(scope) or unquote(spelled_scope) != scope:
+        raise ConfigError("the object lies outside the scope of its grant")
+    return spelled_scope

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
 from cfgate_middleware._core.encoding import SPELLING, is_spelled_path
 
@@ -17,7 +17,9 @@ RESERVED = ("Expires", "Policy", "Signature", "Key-Pair-Id", "Hash-Algorithm")
 # DG/RequestAndResponseBehaviorS3Origin.html: longer URLs are answered with 414.
 MAX_URL = 8192
 
-_SCHEME_AND_HOST = re.compile(r"\A[A-Za-z][A-Za-z0-9+.-]*://[^/\\]*")
+_SCHEME_AND_HOST = re.compile(r"\A(?:[A-Za-z][A-Za-z0-9+.-]*:)?//[^/\\]*")
+# What no second reading of a clean path may find. Bytes of UTF-8 look like further controls to it.
+_REREAD = re.compile(r"[\x00-\x1f\x7f\\]|/\.{1,2}(?:/|\Z)")
 # A name that ends in a number is an IPv4 address to browsers: https://url.spec.whatwg.org/#ends-in-a-number-checker
 _HOST_NAME = re.compile(
     r"(?!(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)\Z)"
@@ -48,15 +50,35 @@ def _decoded(text: str, errors: str) -> str:
     return unquote_to_bytes(text.replace("+", " ").encode("latin-1")).decode("utf-8", errors)
 
 
-def folds_into(path: str, prefix: str) -> bool:
-    """Return whether some server or browser could normalise ``path`` to ``prefix`` or below it.
+def folds_into(path: str, prefix: str, script_name: str = "") -> bool:
+    """Return whether some server, framework or browser could lead ``path`` to ``prefix`` or below it.
 
-    Servers differ on ``\\`` (separator or text) and on ``//`` (squeezed before or after ``..`` is resolved), so
-    every reading counts: a path is suspect if any of them leads inside.
+    They differ on ``\\`` (separator or text), on ``//`` (squeezed before or after ``..`` is resolved, or the begin of a
+    host), on how often they decode, and on whether they resolve ``..`` together with the mount point ``script_name``.
+    So every reading counts: a path is suspect if any of them leads inside.
     """
-    readings = [_SCHEME_AND_HOST.sub("", text) for text in (path, path.replace("\\", "/"))]
-    folded = [_fold(reading) for reading in (*readings, *(_fold(reading, keep_empty=True) for reading in readings))]
-    return any(f"{result}/".startswith(f"{prefix}/") for result in folded)
+    texts = {text for level in _decoded_levels(path) for text in (level, level.replace("\\", "/"))}
+    readings = {reading for text in texts for reading in (text, _SCHEME_AND_HOST.sub("", text))}
+    if script_name:
+        script_name = _fold(script_name)
+        readings |= {f"{script_name}/{reading.removeprefix('/')}" for reading in readings}
+    folded = {_fold(reading, keep_empty=keep_empty) for reading in readings for keep_empty in (False, True)}
+    folded |= {_fold(result) for result in folded}
+    inside = (f"{prefix}/", f"{script_name}{prefix}/")
+    return any(f"{result}/".startswith(inside) for result in folded)
+
+
+def is_ambiguous(path: str) -> bool:
+    """Return whether an application that decodes a clean path again would see other segments or controls in it."""
+    return any(level.count("/") != path.count("/") or _REREAD.search(level) for level in _decoded_levels(path)[1:])
+
+
+def _decoded_levels(path: str) -> list[str]:
+    """Return ``path`` and what it is decoded once, twice and three times more; servers stop at different levels."""
+    levels = [path]
+    while len(levels) < 4 and "%" in levels[-1] and (decoded := unquote(levels[-1], "latin-1")) != levels[-1]:
+        levels.append(decoded)
+    return levels
 
 
 def _fold(path: str, keep_empty: bool = False) -> str:
