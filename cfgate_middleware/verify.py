@@ -3,6 +3,9 @@
 Rule 1: the policy is never written by code that is shared with the signing side, which would hide its own mistakes:
 shared are the alphabet, the reserved names and the policy parser.
 Rule 2: a check returns what was proven or raises; there is no return value that could be ignored.
+Rule 3: strict in what CloudFront is known to refuse, lenient where URLs that work show that CloudFront is: players and
+pages escape our ``~`` again, and a widely used signer for Node.js writes ``Expires`` beside ``Policy``
+(https://github.com/jasonsims/aws-cloudfront-sign).
 
 Sources: https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-content-creating-signed-url-custom-policy.html
 ("CUSTOM"), .../private-content-creating-signed-url-canned-policy.html ("CANNED"),
@@ -12,6 +15,7 @@ https://repost.aws/knowledge-center/cloudfront-troubleshoot-signed-url-cookies.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -67,7 +71,7 @@ class DuplicateParameter(VerificationError):
 
 
 class Contradiction(VerificationError):
-    """Items exclude each other: ``Policy`` and ``Expires``, or cookies beside a signed query."""
+    """Items exclude each other: cookies for a policy and for an expiry time, or cookies beside a signed query."""
 
 
 class UnknownHashAlgorithm(VerificationError):
@@ -173,6 +177,7 @@ def verify(
 
     Raises:
         VerificationError: the subclass that says why.
+        ConfigError: if ``base_url`` is not one, or ``now`` is not a finite number.
     """
     request = _Request(target, cookies)
     del target, cookies  # an error tracker would find the signature here
@@ -200,18 +205,18 @@ def verify_cookies(
 
 
 class _Request:
-    """A request, taken apart: what goes to the origin, and CloudFront's own items with decoded names and raw values.
+    """A request, taken apart: what goes to the origin, and CloudFront's own items, decoded where a URL holds them.
 
     It is opaque, because the items hold a signature.
     """
 
     def __init__(self, target: str, cookies: Cookies = ()) -> None:
         self.is_valid = _TARGET.fullmatch(target) is not None
-        path, _, query = target.partition("?")
-        pairs = [(unquote(pair.partition("=")[0]), pair) for pair in query.split("&")]
-        remaining = "&".join(pair for name, pair in pairs if name not in RESERVED)
-        self.origin_target = f"{path}?{remaining}" if remaining else path
-        items = Secret([(name, pair.partition("=")[2]) for name, pair in pairs if name in RESERVED])
+        path, mark, query = target.partition("?")
+        pairs = [(unquote(pair.partition("=")[0]), pair) for pair in (query.split("&") if mark else ())]
+        remaining = [pair for name, pair in pairs if name not in RESERVED]
+        self.origin_target = f"{path}?{'&'.join(remaining)}" if remaining else path
+        items = Secret([(name, unquote(pair.partition("=")[2])) for name, pair in pairs if name in RESERVED])
         self.is_signed_url = bool(items.value)
         if not self.is_signed_url:
             given = cookies.items() if isinstance(cookies, Mapping) else cookies
@@ -228,6 +233,8 @@ def _verify(request: _Request, base_url: str, key_group: KeyGroup, now: float, v
         raise MalformedTarget("the target must start with '/' and be printable ASCII without space, \", #, <, > and \\")
     if not _BASE_URL.fullmatch(base_url):
         raise ConfigError(f"base_url={shown(base_url)}: expected scheme://host[:port] in lower case and nothing more")
+    if not isinstance(now, int | float) or not math.isfinite(now):
+        raise ConfigError(f"now={shown(now)}: expected epoch seconds")
     url = base_url + request.origin_target
     if not (key_pair_id := request.get("Key-Pair-Id")):
         raise MissingKey("there is no key pair id")
@@ -236,8 +243,8 @@ def _verify(request: _Request, base_url: str, key_group: KeyGroup, now: float, v
     if len(set(request.names)) != len(request.names):
         raise DuplicateParameter("one of CloudFront's own items is given twice")
     is_custom = "Policy" in request.names
-    if is_custom and "Expires" in request.names:
-        raise Contradiction("Policy and Expires are both given")
+    if is_custom and "Expires" in request.names and not request.is_signed_url:
+        raise Contradiction("cookies for a policy and for an expiry time are both given")
     hash_algorithm = request.get("Hash-Algorithm", "SHA1")
     if hash_algorithm not in ("SHA1", "SHA256"):
         raise UnknownHashAlgorithm("Hash-Algorithm is neither SHA1 nor SHA256")
@@ -247,9 +254,10 @@ def _verify(request: _Request, base_url: str, key_group: KeyGroup, now: float, v
         raise MalformedSignature(f"Signature is absent or {error}") from None  # its frame holds the text
     signed, policy = _read_policy(request, url)
     if not key.verifies(signature, signed, hash_algorithm):
-        raise BadSignature(f"the signature is not {key_pair_id}'s over this policy with {hash_algorithm}")
+        what = "this policy" if is_custom else f"the canned policy for {_shown_url(url)}"
+        raise BadSignature(f"the signature is not {key_pair_id}'s over {what} with {hash_algorithm}")
     if is_custom and (section := _mismatch(policy.resource, url)):
-        raise WrongResource(f"the policy does not cover the URL's {section}")
+        raise WrongResource(f"the policy does not cover the URL's {section}; the URL is {_shown_url(url)}")
     if now >= policy.end:
         raise Expired(f"access ended at {policy.end}")
     if policy.start is not None and now <= policy.start:
@@ -257,6 +265,12 @@ def _verify(request: _Request, base_url: str, key_group: KeyGroup, now: float, v
     if policy.ip_address is not None and not _is_within(viewer_address, policy.ip_address):
         raise WrongViewer(f"the viewer's address is not in {policy.ip_address}")
     return Verified(key_pair_id, policy, request.origin_target)
+
+
+def _shown_url(url: str) -> str:
+    """Return what an error may show of a URL: no query, which may be meant for the origin alone."""
+    path, mark, _ = url.partition("?")
+    return f"{shown(path)} and its query" if mark else shown(path)
 
 
 def _read_policy(request: _Request, url: str) -> tuple[Secret[bytes], CustomPolicy]:

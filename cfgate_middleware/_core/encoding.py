@@ -23,8 +23,8 @@ _CLOUDFRONT_BASE64 = re.compile(r"[A-Za-z0-9~-]+_{0,2}")
 # What is written bare beside the unreserved characters of RFC 3986 section 2.3.
 _BARE_IN_PATHS = "/!&(),=:@"
 _BARE_IN_QUERIES = "/!(),:@"
-SPELLING = f"spelled as it is signed: letters, digits and -._~{_BARE_IN_PATHS}, else %XX in upper case; "
-    "no dot segments, no empty ones"
+_BARE = f"letters, digits and -._~{_BARE_IN_PATHS}"
+SPELLING = f"spelled as it is signed: {_BARE}, else %XX in upper case, no dot or empty segments"
 # Paths that are clean, ASCII and already spelled as they are signed: most of them, in one test.
 is_plain_path = re.compile(r"(?:/[A-Za-z0-9_~!&(),=:@-][A-Za-z0-9._~!&(),=:@-]*+)++").fullmatch
 
