@@ -8,10 +8,14 @@ expression, never under a name of its own.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from cfgate_middleware.errors import ConfigError
+
+# PEM, the base64 of PEM, or the base64 of what PEM holds: a DER sequence of more than 100 bytes.
+_KEY_MATERIAL = re.compile(r"-----BEGIN|LS0tLS1CRUdJTi|M[HI][A-Za-z0-9+/]{48}")
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -75,7 +79,7 @@ def shown(value: object) -> str:
         text = repr(value)
     except Exception:  # such as the repr of an int of 5,000 digits
         return kind_of(value)
-    if "-----BEGIN" in text:
+    if _KEY_MATERIAL.search(text):
         return kind_of(value)
     return text if len(text) <= 120 else f"{text[:117]}..."
 

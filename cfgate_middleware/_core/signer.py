@@ -14,7 +14,13 @@ from cfgate_middleware._core.problems import Problems, Secret, kind_of
 from cfgate_middleware.errors import SigningError
 
 HASH_ALGORITHMS = ("SHA256", "SHA1")  # the default first
-_KEY_PAIR_ID = re.compile(r"[A-Za-z0-9]+")
+# A body of base64 without its label is longer: it is no id, but a key in the wrong place.
+_KEY_PAIR_ID = re.compile(r"[A-Za-z0-9]{1,64}")
+_NO_KEY_PAIR_IDS = {
+    r"AKIA.*": "AKIA begins an IAM access key id",
+    r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}": "a UUID is the id of a key group",
+    r"E[A-Z0-9]{12,14}": "an id of this form is a distribution's",
+}
 
 # A memo keeps at most this many bytes, and forgets nothing before half of it is in use.
 MEMO_BYTES = 16 * 2**20
@@ -71,7 +77,7 @@ class PolicySigner:
     """A signer as the gate uses it: signatures as URLs carry them, remembered if that is wanted."""
 
     def __init__(self, signer: SignerProtocol, memo: Memo) -> None:
-        self.key_pair_id = signer.key_pair_id
+        self.key_pair_id = to_key_pair_id(signer.key_pair_id)
         self.deterministic = bool(getattr(signer, "deterministic", True))
         # Without a marker CloudFront assumes SHA1; AWS's own tools write none for it.
         marker = "" if signer.hash_algorithm == "SHA1" else f"&Hash-Algorithm={signer.hash_algorithm}"
@@ -120,11 +126,13 @@ def check_signer(signer: object) -> None:
 def to_key_pair_id(value: object) -> str:
     """Return a key pair id; the caller does not show a wrong one, in case a key was put in its place."""
     expected = "expected the id that CloudFront shows beside the public key, such as K2JCJMDEHXQW5F"
-    if not isinstance(value, str) or not _KEY_PAIR_ID.fullmatch(value):
-        raise ValueError(f"{expected}: letters and digits")
-    if value.startswith("AKIA"):
-        raise ValueError(f"AKIA begins an IAM access key id; {expected}")
-    return value
+    key_pair_id = value.strip() if isinstance(value, str) else ""
+    for pattern, why in _NO_KEY_PAIR_IDS.items():
+        if re.fullmatch(pattern, key_pair_id):
+            raise ValueError(f"{why}; {expected}")
+    if not _KEY_PAIR_ID.fullmatch(key_pair_id):
+        raise ValueError(f"{expected}: at most 64 letters and digits")
+    return key_pair_id
 
 
 def to_hash_algorithm(value: object) -> str:

@@ -65,6 +65,8 @@ def judge(
         if 400 <= verdict <= 599:
             return int(verdict)
         what = f"the int {int(verdict)}" if -1000 < verdict < 1000 else "an int out of range"
+        if type(verdict) is not int and not isinstance(verdict, Enum):  # such as Pyramid's ACLAllowed and ACLDenied
+            what = f"{what}, which is of type {type(verdict).__name__}, an int subclass: wrap it in bool()"
     elif is_response(verdict):
         return verdict  # type: ignore[return-value]  # is_response has just said that it can be called
     else:
