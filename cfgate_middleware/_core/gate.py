@@ -61,7 +61,7 @@ class Gate:
         path: str | None = path_info
         spelled = path_info
         if not is_plain_path(path_info):
-            path = _to_clean(path_info)
+            path = self._to_clean(path_info)
             spelled = spell_path(path_info.encode("latin-1", "backslashreplace"))
         recorded = spelled[:_RECORDED]
         if path is None or not method:  # HTTP/0.9 gives some servers no method
@@ -114,11 +114,10 @@ class Gate:
     def _refused(self, facts: Facts, status: int, reason: str, *fields: tuple[str, str]) -> Decision:
         return self.answers.refused(facts.method, facts.request_path, facts.accept, status, reason, *fields)
 
-
-def _to_clean(path_info: str) -> str | None:
-    """Return a path as text, or None if it is not clean."""
-    try:
-        path = path_info.encode("latin-1").decode("utf-8")
-    except UnicodeError:
-        return None
-    return path if is_clean(path or "/") else None
+    def _to_clean(self, path_info: str) -> str | None:
+        """Return a path as text, or None if it is not clean, or below the prefix in another reading only."""
+        try:
+            path = path_info.encode("latin-1").decode("utf-8")
+        except UnicodeError:
+            return None
+        return path if f"{path}/".startswith(self._below) and is_clean(path or "/") else None

@@ -39,18 +39,7 @@ class GrantSigner:
         ``own`` are parameters beside CloudFront's: those of the viewer that are kept, decoded; ``now`` is in epoch
         seconds. ConfigError if the grant does not fit the object, SigningError if the signer fails.
         """
-        signer = self.ring.current(now)
-        seconds = self.expires
-        if grant is not None:
-            seconds = grant.expires or seconds
-            if grant.path is not None:
-                path, spelled_path = grant.path, spell_path(grant.path)
-            if grant.parameters:
-                chosen = {name for name, _ in grant.parameters}
-                own = (*(pair for pair in own if pair[0] not in chosen), *grant.parameters)
-        url = self.base_url + spelled_path
-        if own:
-            url = f"{url}?{spell_query(own)}"
+        seconds = self.expires if grant is None or grant.expires is None else grant.expires
         try:
             end = ceil(now + seconds)
         except (TypeError, ValueError, OverflowError):
@@ -60,6 +49,16 @@ class GrantSigner:
             end = -(-end // window) * window
         if not 0 <= end <= MAX_EPOCH:
             raise SigningError(f"the grant would end at {end}; expected epoch seconds from 0 to {MAX_EPOCH}")
+        if grant is not None:
+            if grant.path is not None:
+                path, spelled_path = grant.path, spell_path(grant.path)
+            if grant.parameters:
+                chosen = {name for name, _ in grant.parameters}
+                own = (*(pair for pair in own if pair[0] not in chosen), *grant.parameters)
+        url = self.base_url + spelled_path
+        if own:
+            url = f"{url}?{spell_query(own)}"
+        signer = self.ring.current(now)
         if grant is None or grant.is_canned:
             resource, policy, expires = url, Secret(canned_policy(url, end)), end
         else:

@@ -1,0 +1,361 @@
+"""Faults that were found in use, each under its id, so that none comes back: K for security, C for correctness."""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote, unquote_to_bytes
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cfgate_middleware import (
+    PASS,
+    AuthorizerError,
+    ConfigError,
+    DecisionRecord,
+    Distribution,
+    Grant,
+    Signer,
+    SigningError,
+    signed_cookies,
+)
+from cfgate_middleware._core.problems import shown
+from cfgate_middleware._core.signer import MEMO_BYTES
+from cfgate_middleware.verify import (
+    BadSignature,
+    Contradiction,
+    KeyGroup,
+    MalformedSignature,
+    verify_cookies,
+    verify_url,
+)
+from tests.conftest import KEY_PAIR_ID, KEYS, NOW
+from tests.support import BASE_URL, KEY_GROUP, SIGNER, Judge, Wrapped, fetch, gate, verified
+
+BODY = "".join((KEYS / "p256-pkcs8.pem").read_text().splitlines()[1:-1])
+
+
+def sent(target: str, judge: Judge, wrapped: Wrapped | None = None, *, mount: str = "", **options: Any) -> int:
+    """Send a request target through a gate below ``mount``, decoded once as servers do, and return the status."""
+    path = unquote_to_bytes(target.removeprefix(mount))
+    return fetch(gate(judge, wrapped or Wrapped(strict=False), **options), path, mount=mount, strict=False).code
+
+
+@pytest.mark.parametrize("option", ["key_pair_id", "expires", "code", "index", "prefix", "domain", "answer", "keys"])
+@pytest.mark.parametrize("material", [BODY, BODY[:64], quote(BODY, safe="")[:150]], ids=["body", "line", "escaped"])
+def test_K4_key_material_in_any_option_is_refused_and_not_shown(option: str, material: str) -> None:
+    """A key in the wrong place is refused, and no error repeats it."""
+    options = {"key_pair_id": KEY_PAIR_ID, "private_key": BODY, "signer": None, option: material}
+    with pytest.raises(ConfigError) as caught:
+        gate(Judge(), **options)
+    assert material[:60] not in str(caught.value)
+
+
+@given(st.binary(min_size=100, max_size=200))
+def test_K4_der_is_never_shown(data: bytes) -> None:
+    """An error shows nothing of the base64 of a DER sequence, whatever its bytes are."""
+    from base64 import b64encode
+
+    for text in (b64encode(b"\x30\x81" + data).decode(), b64encode(b"-----BEGIN PRIVATE KEY-----" + data).decode()):
+        assert text[:40] not in shown(text)
+
+
+@pytest.mark.parametrize(
+    "name", [f"{BODY[:80]}", "K" * 65, "cloudfront/key", "12345678-1234-1234-1234-123456789abc", "E2QWRUHAPOMQZL"]
+)
+def test_C11_an_id_of_something_else_is_refused_with_help(name: str) -> None:
+    """What is not the id of a public key is refused, saying where the right one is."""
+    with pytest.raises(ConfigError, match="beside the public key"):
+        Signer(name, BODY)
+
+
+def test_C11_white_space_around_an_id_is_dropped() -> None:
+    """An id that was read from a file with its newline is the same id, of every kind of signer and of a key group."""
+
+    class Remote:
+        key_pair_id = f"{KEY_PAIR_ID}\n"
+        hash_algorithm = SIGNER.hash_algorithm
+        sign = SIGNER.sign
+
+    for signer in (Remote(), Signer(f" {KEY_PAIR_ID}\n", KEYS / "p256-pkcs8.pem")):
+        location = fetch(gate(Judge(), signer=signer), "/private/a").location
+        group = KeyGroup({f"{KEY_PAIR_ID}\n": KEYS / "p256-public.pem"})
+        assert verify_url(location.removeprefix(BASE_URL), base_url=BASE_URL, key_group=group, now=NOW)
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2, 3])
+@pytest.mark.parametrize("slash", ["/", "\\", "//", "/./", "/x/../"])
+@pytest.mark.parametrize("mount", ["", "/mnt"])
+def test_K6_a_path_that_decodes_into_the_prefix_is_refused(depth: int, slash: str, mount: str) -> None:
+    """However often an application decodes again, up to three times, and however it folds, nothing gets past."""
+    hidden = f"{slash}private{slash}x.txt"
+    for _ in range(depth):
+        hidden = quote(hidden, safe="/").replace("private", "%70rivate").replace(".", "%2E")
+    judge, wrapped = Judge(), Wrapped(strict=False)
+    app = gate(judge, wrapped)
+    answer = fetch(app, hidden if hidden[:1] == "/" else f"/{hidden}", mount=mount, strict=False)
+    assert (answer.code, judge.asked, wrapped.calls) in [(400, [], []), (303, ["/x.txt"], [])]
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["/%2570rivate/x.txt", "/private%252Fx.txt", "/.%252Fprivate/x.txt", "/%252e/private/x", "/a%255c..%255cprivate/x"],
+)
+def test_K6_a_second_decoding_leads_into_the_prefix(target: str) -> None:
+    """A path that is harmless as it comes, and private once it is decoded again, is refused."""
+    judge, wrapped = Judge(), Wrapped()
+    assert (sent(target, judge, wrapped), judge.asked, wrapped.calls) == (400, [], [])
+
+
+@pytest.mark.parametrize(
+    "target", ["/public/100%25.pdf", "/a%2520b", "/%25E2%2582%25AC", "/privat%2565r/x", "/%2570ub/x"]
+)
+def test_K6_other_escaped_names_are_the_applications(target: str) -> None:
+    """A percent sign in a name outside the prefix is the application's business."""
+    wrapped = Wrapped()
+    assert sent(target, Judge(), wrapped) == 200
+    assert len(wrapped.calls) == 1
+
+
+@pytest.mark.parametrize("verdict", [PASS], ids=["PASS"])
+@pytest.mark.parametrize(
+    ("target", "code"),
+    [
+        ("/private/thumbnails/..%252fx.txt", 400),
+        ("/private/thumbnails%252fx.txt", 400),
+        ("/private/a%255cb", 400),
+        ("/private/%252e%252e", 400),
+        ("/private/a%2500", 400),
+        ("/private/a%257f", 400),
+        ("/private/%25252e%25252e/x", 400),
+        ("/private/100%25.pdf", 200),
+        ("/private/%25E2%2582%25AC", 200),
+        ("/private/a%2520b", 200),
+        ("/private/%E2%82%AC", 200),
+    ],
+)
+def test_K7_what_a_second_decoding_changes_is_not_passed_on(verdict: Any, target: str, code: int) -> None:
+    """PASS is for paths that mean the same to an application that decodes again; a yes needs no such care."""
+    judge, wrapped = Judge(verdict), Wrapped(strict=False)
+    assert (sent(target, judge, wrapped), len(wrapped.calls)) == (code, int(code == 200))
+    assert judge.asked
+    assert sent(target, Judge(True)) == 303
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["/mnt/../mnt/private/x", "/mnt/%2e%2e/mnt/private/x", "/mnt//mnt/private/x", "/mnt/%252e%252e/mnt/private"],
+)
+def test_K8_a_path_that_climbs_out_of_the_mount_point_and_back_is_refused(target: str) -> None:
+    """The path is folded together with the mount point, too."""
+    judge, wrapped = Judge(), Wrapped(strict=False)
+    assert (sent(target, judge, wrapped, mount="/mnt"), judge.asked, wrapped.calls) == (400, [], [])
+
+
+def test_K9_a_url_that_is_too_long_is_refused_before_anyone_is_asked() -> None:
+    """Nobody is asked about what could not be signed for its length, and nothing is signed or remembered."""
+    judge = Judge()
+    app = gate(judge, reuse_for=60, forward_query=["v"])
+    for path, query in (
+        ("/private/" + "x" * 250_000, ""),
+        ("/private/" + "é" * 2000, ""),
+        ("/private/x", "v=" + "%20" * 2730),
+    ):
+        answer = fetch(app, path, query=query)
+        assert (answer.code, judge.asked, answer.values("Location")) == (414, [], [])
+
+
+def test_K9_a_signature_for_a_long_policy_is_not_remembered() -> None:
+    """What is remembered is bounded by bytes: a policy of more than 2 KB is signed each time."""
+    messages: list[bytes] = []
+
+    class Counting:
+        key_pair_id = KEY_PAIR_ID
+        hash_algorithm = "SHA256"
+
+        def sign(self, message: bytes) -> bytes:
+            messages.append(message)
+            return SIGNER.sign(message)
+
+    app = gate(Judge(), reuse_for=60, signer=Counting())
+    probes = len(messages)
+    for length in (1_000, 3_000):
+        before = len(messages)
+        for _ in range(3):
+            fetch(app, "/private/" + "x" * length)
+        assert len(messages) - before == (1 if length == 1_000 else 3)
+    assert probes <= 1
+    assert MEMO_BYTES == 16 * 2**20
+
+
+@pytest.mark.parametrize("now", [float("nan"), float("inf"), -float("inf"), "1800000000", None])
+def test_K11_a_time_that_is_no_finite_number_verifies_nothing(now: Any) -> None:
+    """No URL is accepted at a time that compares with nothing."""
+    location = fetch(gate(Judge()), "/private/a").location.removeprefix(BASE_URL)
+    with pytest.raises(ConfigError, match="now="):
+        verify_url(location, base_url=BASE_URL, key_group=KEY_GROUP, now=now)
+
+
+@pytest.mark.parametrize("clock", [NOW * 1000, -100, float("nan"), float("inf"), "now", None, 1e300])
+@pytest.mark.parametrize("grant", [Grant(), Grant(ip_address="203.0.113.7")], ids=["canned", "custom"])
+def test_K19_a_clock_that_gives_no_epoch_seconds_signs_nothing(clock: Any, grant: Grant) -> None:
+    """Milliseconds and no numbers are an error of both kinds of policy, never a URL that is valid for long."""
+    app = gate(Judge(grant))
+    app.clock = lambda: clock
+    with pytest.raises(SigningError, match="epoch seconds"):
+        fetch(app, "/private/a")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "good"),
+    [
+        ("X-Accel-Expires", "3600", "0"),
+        ("Edge-Control", "cache-maxage=1h", "no-store"),
+        ("Edge-Control", "!no-store", "no-store"),
+        ("Expires", "Thu, 01 Jan 2099 00:00:00 GMT", "0"),
+        ("CDN-Cache-Control", "max-age=60", "no-store"),
+        ("Netlify-CDN-Cache-Control", "public", "public, no-store"),
+        ("Surrogate-Control", "max-age=60", "no-store"),
+        ("cache-control", "private", "private, no-store"),
+    ],
+)
+def test_K20_no_header_field_lets_a_cache_keep_a_grant(name: str, value: str, good: str) -> None:
+    """A field that speaks to a cache must forbid storing, in the option and in a grant."""
+    for refuse in (lambda: gate(Judge(), headers={name: value}), lambda: Grant(headers={name: value})):
+        with pytest.raises(ConfigError, match="cache"):
+            refuse()
+    assert good in fetch(gate(Judge(), headers={name: good}), "/private/a").values(name)
+
+
+@pytest.mark.parametrize("name", ["a\u202egpj.exe", "\u2066a", "..", ".", " ", ". .", "a\u2029b", "a\x00"])
+def test_K21_a_name_that_deceives_or_is_none_is_refused(name: str) -> None:
+    """No download gets a name that shows another extension than it has, or is no name."""
+    with pytest.raises(ConfigError, match="filename"):
+        Grant(filename=name)
+
+
+@pytest.mark.parametrize("path", [b"/private/" + b"\xff" * 1_000_000, b"/private/" + b"x" * 1_000_000])
+def test_K22_log_and_record_are_cut(path: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """A request cannot write long lines into the log or the record, whatever it asks for."""
+    records: list[DecisionRecord] = []
+    caplog.set_level("INFO", "cfgate_middleware")
+    fetch(gate(Judge(), on_decision=records.append), path)
+    assert len(records[0].path) == 2000
+    assert max(len(line) for line in caplog.messages) < 2100
+
+
+def test_K22_a_method_is_spelled_and_cut() -> None:
+    """A method is escaped and cut in the record, too."""
+    records: list[DecisionRecord] = []
+    for verdict in (False, PASS, True):
+        app = gate(Judge(verdict), Wrapped(strict=False), on_decision=records.append)
+        fetch(app, "/private/a", method="G\nT" * 5000, strict=False)
+        assert records[-1].method.startswith("G%0AT")
+        assert len(records[-1].method) == 2000
+
+
+@pytest.mark.parametrize("prefix", ["/", "/private"])
+def test_K23_an_environ_of_http_0_9_is_no_error(prefix: str) -> None:
+    """A server that gives no method and no path gets an answer."""
+    app: Any = gate(Judge(), Wrapped(strict=False), prefix=prefix)
+    started: list[str] = []
+    app({"QUERY_STRING": ""}, lambda status, headers: started.append(status)) if prefix == "/" else None
+    assert started == (["400 Bad Request"] if prefix == "/" else [])
+    assert sent("/other", Judge()) == 200
+
+
+class AsyncError(Exception):
+    """What a framework for ASGI raises."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None: ...
+
+
+def test_K24_an_exception_that_cannot_answer_is_chained() -> None:
+    """An exception that only ASGI could send is reported as raised, with the real one behind it."""
+    raised = AsyncError("real reason")
+    with pytest.raises(AuthorizerError, match=r"raised .*AsyncError") as caught:
+        fetch(gate(Judge(raised)), "/private/a")
+    assert caught.value.__cause__ is raised
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PROPFIND", "get"])
+def test_C4_every_method_and_every_clean_path_asks(method: str) -> None:
+    """Forms, uploads and listings of the application can live below the prefix."""
+    for path in ("/private", "/private/", "/private/v2/", "/private/x"):
+        judge, wrapped = Judge(PASS), Wrapped(strict=False)
+        assert fetch(gate(judge, wrapped), path, method=method, strict=False).code == 200
+        assert judge.asked == [path.removeprefix("/private") or "/"]
+        refused = fetch(gate(Judge(404)), path, method=method, strict=False)
+        assert refused.code == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "code"),
+    [
+        ("OPTIONS", "/private/x", 204),
+        ("OPTIONS", "/private/", 204),
+        ("POST", "/private/x", 405),
+        ("POST", "/private/", 405),
+        ("GET", "/private/", 404),
+        ("HEAD", "/private", 404),
+        ("GET", "/private/dir/", 404),
+    ],
+)
+def test_C4_a_yes_to_what_cannot_be_signed_is_no_grant(method: str, path: str, code: int) -> None:
+    """A yes signs objects for GET and HEAD; the answer to any other says what is possible."""
+    for verdict in (True, 204, Grant(), Grant(expires=5)):
+        judge = Judge(verdict)
+        answer = fetch(gate(judge), path, method=method)
+        assert (answer.code, answer.values("Location"), len(judge.asked)) == (code, [], 1)
+        assert answer.values("Allow") == (["GET, HEAD, OPTIONS"] if code in (204, 405) else [])
+
+
+def test_C4_a_grant_for_another_object_needs_none_of_its_own() -> None:
+    """A path without object can stand for one that the authorizer names."""
+    answer = fetch(gate(Judge(Grant(path="/index.html"))), "/private/")
+    assert verified(answer.location).policy.resource == f"{BASE_URL}/index.html"
+
+
+def test_C6_players_may_escape_what_they_copy() -> None:
+    """A signature whose ``~`` was escaped on its way verifies in a URL, and not in a cookie."""
+    location = next(
+        url for url in (fetch(gate(Judge()), f"/private/{n}").location for n in range(99)) if "~" in url.split("?")[1]
+    )
+    assert verified(location.replace("~", "%7E"))
+    cookies = Distribution(BASE_URL, signer=SIGNER).cookies("/a")
+    cookies["CloudFront-Signature"] = f"%7E{cookies['CloudFront-Signature']}"
+    with pytest.raises(MalformedSignature):
+        verify_cookies("/a", cookies, base_url=BASE_URL, key_group=KEY_GROUP, now=0)
+
+
+def test_C7_with_policy_and_expires_the_policy_counts() -> None:
+    """A URL with both, as a signer for Node.js writes it, is judged by its policy; cookies with both are not."""
+    answer = fetch(gate(Judge(Grant(ip_address="203.0.113.7"))), "/private/a")
+    assert verified(f"{answer.location}&Expires={NOW + 9999}", viewer_address="203.0.113.7").policy.end == NOW + 60
+    cookies = signed_cookies(f"{BASE_URL}/a", SIGNER, now=NOW, scope="/")
+    with pytest.raises(Contradiction):
+        verify_cookies(
+            "/a", {**cookies, "CloudFront-Expires": f"{NOW + 60}"}, base_url=BASE_URL, key_group=KEY_GROUP, now=NOW
+        )
+
+
+@pytest.mark.parametrize("verdict", [1, 302, HTTPStatus.FOUND, type("ACLAllowed", (int,), {})(1)])
+def test_C16_an_int_that_is_no_verdict_is_named(verdict: int) -> None:
+    """An int subclass, such as what a permission check of a framework returns, is named with the cure."""
+    with pytest.raises(AuthorizerError) as caught:
+        fetch(gate(Judge(verdict)), "/private/a")
+    assert ("ACLAllowed, an int subclass: wrap it in bool()" in str(caught.value)) == (
+        type(verdict).__name__ == "ACLAllowed"
+    )
+
+
+def test_C17_a_refusal_says_which_url_was_checked() -> None:
+    """A URL that was signed for another name of the same machine is easily told."""
+    target = fetch(gate(Judge(), domain="http://localhost:8000"), "/private/a").location.removeprefix(
+        "http://localhost:8000"
+    )
+    with pytest.raises(BadSignature, match=re.escape("http://127.0.0.1:8000/a")):
+        verify_url(target, base_url="http://127.0.0.1:8000", key_group=KEY_GROUP, now=NOW)
