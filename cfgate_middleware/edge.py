@@ -262,6 +262,8 @@ def _readable(environ: WSGIEnvironment) -> WSGIEnvironment:
             getattr(Request(readable), name)
         except (ValueError, OverflowError):
             del readable[f"HTTP_{name.upper()}"]
+            if name == "if_range":  # what is not known to be the same is sent whole
+                readable.pop("HTTP_RANGE", None)
     return readable
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+from base64 import b64encode
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
@@ -24,6 +27,7 @@ from cfgate_middleware import (
 )
 from cfgate_middleware._core.problems import shown
 from cfgate_middleware._core.signer import MEMO_BYTES
+from cfgate_middleware.edge import LocalEdge
 from cfgate_middleware.verify import (
     BadSignature,
     Contradiction,
@@ -33,7 +37,7 @@ from cfgate_middleware.verify import (
     verify_url,
 )
 from tests.conftest import KEY_PAIR_ID, KEYS, NOW
-from tests.support import BASE_URL, KEY_GROUP, SIGNER, Judge, Wrapped, fetch, gate, verified
+from tests.support import BASE_URL, KEY_GROUP, SIGNER, Answer, Judge, Wrapped, fetch, gate, verified
 
 BODY = "".join((KEYS / "p256-pkcs8.pem").read_text().splitlines()[1:-1])
 
@@ -57,8 +61,6 @@ def test_K4_key_material_in_any_option_is_refused_and_not_shown(option: str, mat
 @given(st.binary(min_size=100, max_size=200))
 def test_K4_der_is_never_shown(data: bytes) -> None:
     """An error shows nothing of the base64 of a DER sequence, whatever its bytes are."""
-    from base64 import b64encode
-
     for text in (b64encode(b"\x30\x81" + data).decode(), b64encode(b"-----BEGIN PRIVATE KEY-----" + data).decode()):
         assert text[:40] not in shown(text)
 
@@ -359,3 +361,165 @@ def test_C17_a_refusal_says_which_url_was_checked() -> None:
     )
     with pytest.raises(BadSignature, match=re.escape("http://127.0.0.1:8000/a")):
         verify_url(target, base_url="http://127.0.0.1:8000", key_group=KEY_GROUP, now=NOW)
+
+
+def edge(root: Path, **options: Any) -> LocalEdge:
+    """Return an edge over a directory, at the tests' time."""
+    made = LocalEdge(root, KEY_GROUP, public_url=BASE_URL, **options)
+    made.clock = lambda: NOW
+    return made
+
+
+def of_edge(app: LocalEdge, path: str, *, method: str = "GET", target: str = "", **extra: str) -> Answer:
+    """Ask an edge for a path, signed, or for ``target``."""
+    raw = target or fetch(gate(Judge()), f"/private{path}").location.removeprefix(BASE_URL)
+    return fetch(app, "/", method=method, RAW_URI=raw, **extra)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "code"),
+    [
+        ("HTTP_RANGE", f"bytes={'9' * 5000}-", 416),
+        ("HTTP_RANGE", f"bytes=1-{'9' * 5000}", 206),
+        ("HTTP_RANGE", f"bytes=-{'9' * 5000}", 206),
+        ("HTTP_RANGE", "bytes=x", 200),
+        ("HTTP_RANGE", "bytes=5-2", 200),
+        ("HTTP_RANGE", "\xff", 200),
+        *(
+            (name, "Thu, 01 Jan 99999999999 00:00:00 GMT", 200)
+            for name in (
+                "HTTP_IF_MODIFIED_SINCE",
+                "HTTP_IF_UNMODIFIED_SINCE",
+                "HTTP_IF_RANGE",
+                "HTTP_IF_NONE_MATCH",
+            )
+        ),
+    ],
+)
+def test_K14_a_condition_that_cannot_be_read_is_ignored(tmp_path: Path, field: str, value: str, code: int) -> None:
+    """No Range and no condition of a client is a server error."""
+    (tmp_path / "a").write_bytes(b"0123456789")
+    extra = {"HTTP_RANGE": "bytes=0-"} if field == "HTTP_IF_RANGE" else {}
+    assert of_edge(edge(tmp_path), "/a", **{**extra, field: value}).code == code
+
+
+@given(
+    st.sampled_from(["RANGE", "IF_RANGE", "IF_MATCH", "IF_NONE_MATCH", "IF_MODIFIED_SINCE", "IF_UNMODIFIED_SINCE"]),
+    st.text(st.characters(max_codepoint=255))
+    | st.from_regex(r"(bytes|x) ?= ?[0-9,\- ]*", fullmatch=True)
+    | st.from_regex(
+        r'(W/)?"?[a-z]*"?|[A-Z][a-z]{2}, [0-9]{1,3} Jan [0-9]{1,12} [0-9:]* ?(GMT|[+-][0-9]{1,9})', fullmatch=True
+    ),
+)
+def test_K14_the_edge_never_fails(name: str, value: str) -> None:
+    """Whatever a condition holds, an edge answers with what it serves or refuses."""
+    app = edge(KEYS)
+    answer = of_edge(app, "/README.rst", HTTP_RANGE="bytes=0-5", **{f"HTTP_{name}": value})
+    assert answer.code in (200, 206, 304, 412, 416)
+
+
+def test_K15_a_long_target_without_a_slash_is_refused(tmp_path: Path) -> None:
+    """A target without a scheme and a path is no URL, however long it is."""
+    assert of_edge(edge(tmp_path), "", target="a" * 8000).code == 403
+    assert of_edge(edge(tmp_path), "", target="a" * 60_000).code == 414
+
+
+@pytest.mark.parametrize("link", ["directory", "file"])
+def test_K16_what_becomes_a_link_while_it_is_opened_is_not_followed(
+    tmp_path: Path, link: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A link that appears between the check of a path and its opening does not lead out of the root."""
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    for folder in (root / "d", outside):
+        folder.mkdir(parents=True)
+        (folder / "a").write_bytes(folder.name.encode())
+    app = edge(root)
+    assert of_edge(app, "/d/a").body == b"d"
+    resolve = os.path.realpath
+
+    def swap(path: Any, **options: Any) -> Any:
+        """Resolve a path, and then put a link in its place, as somebody who is faster would."""
+        resolved = resolve(path, **options)
+        changed = root / "d" if link == "directory" else root / "d" / "a"
+        if not changed.is_symlink():
+            changed.rename(tmp_path / "moved")
+            changed.symlink_to(outside if link == "directory" else outside / "a")
+        return resolved
+
+    monkeypatch.setattr("os.path.realpath", swap)
+    answer = of_edge(app, "/d/a")
+    assert (answer.code, b"outside" in answer.body) == (403, False)
+
+
+def test_K16_links_inside_the_root_are_followed(tmp_path: Path) -> None:
+    """A link from one place inside the root to another goes on working."""
+    (tmp_path / "a").write_bytes(b"inside")
+    (tmp_path / "b").symlink_to("a")
+    (tmp_path / "c").symlink_to(tmp_path)
+    app = edge(tmp_path)
+    assert [of_edge(app, path).body for path in ("/b", "/c/a", "/c/c/b")] == [b"inside"] * 3
+
+
+@pytest.mark.parametrize(
+    ("target", "extra", "code"),
+    [
+        ("http://evil.example/a", {}, 403),
+        ("https://cdn.example.com.evil.example/a", {}, 403),
+        ("/" + "a" * 8200, {}, 414),
+        ("/a", {"CONTENT_LENGTH": "1"}, 403),
+        ("/a", {"HTTP_TRANSFER_ENCODING": "chunked"}, 403),
+    ],
+)
+def test_K18_what_cloudfront_would_not_take_is_refused(
+    tmp_path: Path, target: str, extra: dict[str, str], code: int
+) -> None:
+    """A target for another host, too long a URL and a body are refused with a page, before any signature is read."""
+    answer = of_edge(edge(tmp_path), "", target=target, **extra)
+    assert (answer.code, answer.values("Content-Type")) == (code, ["text/html"])
+
+
+def test_K18_a_target_in_absolute_form_for_the_edge_itself_is_served(tmp_path: Path) -> None:
+    """A proxy may send the whole URL."""
+    (tmp_path / "a").write_bytes(b"served")
+    target = fetch(gate(Judge()), "/private/a").location
+    assert of_edge(edge(tmp_path), "", target=target).body == b"served"
+
+
+@pytest.mark.parametrize(
+    ("allowed", "origin", "fields"),
+    [
+        (None, "https://app.example", (None, None, None)),
+        ("*", "null", ("*", None, None)),
+        ("https://app.example", "https://app.example", ("https://app.example", "true", "Origin")),
+        (
+            ["https://b.example", "https://app.example"],
+            "https://app.example",
+            ("https://app.example", "true", "Origin"),
+        ),
+        ("https://app.example", "https://evil.example", (None, None, "Origin")),
+        ("https://app.example", "", (None, None, "Origin")),
+    ],
+)
+def test_C3_an_edge_answers_scripts_of_allowed_origins(tmp_path: Path, allowed: Any, origin: str, fields: Any) -> None:
+    """The edge speaks CORS as a distribution with a response headers policy does, on what it serves."""
+    (tmp_path / "a").write_bytes(b"served")
+    app = edge(tmp_path, allow_origin=allowed)
+    names = ("Access-Control-Allow-Origin", "Access-Control-Allow-Credentials", "Vary")
+    answer = of_edge(app, "/a", **({"HTTP_ORIGIN": origin} if origin else {}))
+    assert (answer.body, *(next(iter(answer.values(name)), None) for name in names)) == (b"served", *fields)
+    asked = {
+        "HTTP_ORIGIN": origin,
+        "HTTP_ACCESS_CONTROL_REQUEST_METHOD": "GET",
+        "HTTP_ACCESS_CONTROL_REQUEST_HEADERS": "range",
+    }
+    preflight = of_edge(app, "/a", method="OPTIONS", **asked)
+    assert preflight.code == (200 if allowed else 403)
+    assert preflight.values("Access-Control-Allow-Headers") == (["range"] if fields[0] else [])
+    assert of_edge(app, "", target="/a", HTTP_ORIGIN=origin).values(names[0]) == []
+
+
+@pytest.mark.parametrize("origins", ["app.example", "https://app.example/", "", [], 7, ["*", None]])
+def test_C3_what_is_not_an_origin_is_refused(tmp_path: Path, origins: Any) -> None:
+    """An origin is a scheme and a host."""
+    with pytest.raises(ConfigError, match="allow_origin"):
+        edge(tmp_path, allow_origin=origins)
