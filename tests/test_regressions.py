@@ -52,7 +52,7 @@ def sent(target: str, judge: Judge, wrapped: Wrapped | None = None, *, mount: st
 @pytest.mark.parametrize("material", [BODY, BODY[:64], quote(BODY, safe="")[:150]], ids=["body", "line", "escaped"])
 def test_K4_key_material_in_any_option_is_refused_and_not_shown(option: str, material: str) -> None:
     """A key in the wrong place is refused, and no error repeats it."""
-    options = {"key_pair_id": KEY_PAIR_ID, "private_key": BODY, "signer": None, option: material}
+    options: dict[str, Any] = {"key_pair_id": KEY_PAIR_ID, "private_key": BODY, "signer": None, option: material}
     with pytest.raises(ConfigError) as caught:
         gate(Judge(), **options)
     assert material[:60] not in str(caught.value)
@@ -370,7 +370,7 @@ def edge(root: Path, **options: Any) -> LocalEdge:
     return made
 
 
-def of_edge(app: LocalEdge, path: str, *, method: str = "GET", target: str = "", **extra: str) -> Answer:
+def of_edge(app: LocalEdge, path: str, *, method: str = "GET", target: str = "", **extra: Any) -> Answer:
     """Ask an edge for a path, signed, or for ``target``."""
     raw = target or fetch(gate(Judge()), f"/private{path}").location.removeprefix(BASE_URL)
     return fetch(app, "/", method=method, RAW_URI=raw, **extra)
@@ -381,7 +381,7 @@ def of_edge(app: LocalEdge, path: str, *, method: str = "GET", target: str = "",
     [
         ("HTTP_RANGE", f"bytes={'9' * 5000}-", 416),
         ("HTTP_RANGE", f"bytes=1-{'9' * 5000}", 206),
-        ("HTTP_RANGE", f"bytes=-{'9' * 5000}", 206),
+        ("HTTP_RANGE", f"bytes=-{'9' * 5000}", 416),
         ("HTTP_RANGE", "bytes=x", 200),
         ("HTTP_RANGE", "bytes=5-2", 200),
         ("HTTP_RANGE", "\xff", 200),
@@ -414,7 +414,7 @@ def test_K14_a_condition_that_cannot_be_read_is_ignored(tmp_path: Path, field: s
 def test_K14_the_edge_never_fails(name: str, value: str) -> None:
     """Whatever a condition holds, an edge answers with what it serves or refuses."""
     app = edge(KEYS)
-    answer = of_edge(app, "/README.rst", HTTP_RANGE="bytes=0-5", **{f"HTTP_{name}": value})
+    answer = of_edge(app, "/README.rst", **{"HTTP_RANGE": "bytes=0-5", f"HTTP_{name}": value})
     assert answer.code in (200, 206, 304, 412, 416)
 
 
