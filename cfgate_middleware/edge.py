@@ -259,7 +259,8 @@ def _readable(environ: WSGIEnvironment) -> WSGIEnvironment:
         readable["HTTP_RANGE"] = re.sub(r"[0-9]{19,}", "9" * 18, readable["HTTP_RANGE"])
     for name in ("range", "if_range", "if_match", "if_none_match", "if_modified_since", "if_unmodified_since"):
         try:
-            getattr(Request(readable), name)
+            if getattr(getattr(Request(readable), name), "date", "") is None:  # of If-Range
+                raise ValueError("not a date")
         except (ValueError, OverflowError):
             del readable[f"HTTP_{name.upper()}"]
             if name == "if_range":  # what is not known to be the same is sent whole
