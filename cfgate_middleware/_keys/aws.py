@@ -12,7 +12,8 @@ import logging
 import os
 import textwrap
 import threading
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import boto3
@@ -35,16 +36,9 @@ _KEY_SPECS = {
     "RSA_2048": ("RSA", "RSASSA_PKCS1_V1_5_SHA_256", True),
 }
 
-
-class _Call(threading.local):
-    """Whether this thread is in a call from here."""
-
-    running = False
-
-
 # At DEBUG botocore logs whole answers, which hold keys and signatures; those of other clients are left alone.
-_call_here = _Call()
-logging.getLogger("botocore.parsers").addFilter(lambda record: not _call_here.running)
+_thread = threading.local()
+logging.getLogger("botocore.parsers").addFilter(lambda record: not getattr(_thread, "asks", False))
 
 
 class KmsKey(RemoteKey):
@@ -60,9 +54,9 @@ class KmsKey(RemoteKey):
     def __init__(self, key: str) -> None:
         self._key = key
         self._source = f"kms:{key}"
-        self._clients: dict[int, Any] = {}
-        client = self._client(ConfigError)
-        answer = _call(self._source, "GetPublicKey", lambda: dict(client.get_public_key(KeyId=key)), ConfigError)
+        client = _make_client(self._source, ConfigError)
+        with _asking(self._source, "GetPublicKey", ConfigError):
+            answer = dict(client.get_public_key(KeyId=key))
         key_spec = answer.get("KeySpec") or answer.get("CustomerMasterKeySpec")  # the older name of the same
         usage = answer.get("KeyUsage")
         if key_spec not in _KEY_SPECS or usage != "SIGN_VERIFY":
@@ -73,6 +67,7 @@ class KmsKey(RemoteKey):
         self.kind, self._algorithm, self.deterministic = _KEY_SPECS[key_spec]
         lines = textwrap.wrap(base64.b64encode(answer.get("PublicKey", b"")).decode("ascii"), 64)
         self._public_key_pem = "\n".join(["-----BEGIN PUBLIC KEY-----", *lines, "-----END PUBLIC KEY-----", ""])
+        self._clients = {os.getpid(): client}
         try:
             proof = Secret(self.sign(PROBE))
         except SigningError as error:
@@ -87,99 +82,75 @@ class KmsKey(RemoteKey):
         length = len(policy.value)
         if length > _MAX_MESSAGE:
             raise SigningError(f"{self._source}: the policy is {length} bytes long; KMS signs at most {_MAX_MESSAGE}")
-        client = self._client()
-
-        def call() -> Any:
-            return client.sign(
-                KeyId=self._key, Message=policy.value, MessageType="RAW", SigningAlgorithm=self._algorithm
-            )["Signature"]
-
-        # Not bound to a name: it is a signature, and what KMS returns has no type.
-        return _call(self._source, "Sign", call, SigningError)  # type: ignore[no-any-return]
-
-    def public_key_pem(self) -> str:
-        return self._public_key_pem
-
-    def _client(self, failure: type[CFGateError] = SigningError) -> Any:
         process = os.getpid()
         client = self._clients.get(process)
         if client is None:
-            client = _make_client("kms", self._source, self._key, failure)
+            client = _make_client(self._source, SigningError)
             self._clients = {process: client}
-        return client
+        with _asking(self._source, "Sign", SigningError):
+            # Not bound to a name: it is a signature, and what KMS returns has no type.
+            return client.sign(  # type: ignore[no-any-return]
+                KeyId=self._key, Message=policy.value, MessageType="RAW", SigningAlgorithm=self._algorithm
+            )["Signature"]
 
-
-def open_kms_key(key: str) -> Secret[KmsKey]:
-    """Return a key in KMS."""
-    return Secret(KmsKey(key))
+    def public_key_pem(self) -> str:
+        return self._public_key_pem
 
 
 def read_secret(name: str) -> Secret[str]:
     """Return the PEM in a secret of Secrets Manager, as text, as bytes, or in one field of a JSON object."""
     source = f"secretsmanager:{name}"
-    client = _make_client("secretsmanager", source, name, ConfigError)
-    answer = Secret(_call(source, "GetSecretValue", lambda: dict(client.get_secret_value(SecretId=name)), ConfigError))
+    client = _make_client(source, ConfigError)
+    with _asking(source, "GetSecretValue", ConfigError):
+        answer = Secret(dict(client.get_secret_value(SecretId=name)))
     return _to_pem(source, Secret(answer.value.get("SecretString") or answer.value.get("SecretBinary")))
 
 
 def read_parameter(name: str) -> Secret[str]:
     """Return the PEM in a parameter of Parameter Store, decrypted if it is a SecureString."""
     source = f"ssm:{name}"
-    client = _make_client("ssm", source, name, ConfigError)
-
-    def call() -> Any:
-        return client.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"]
-
-    return _to_pem(source, Secret(_call(source, "GetParameter", call, ConfigError)))
+    client = _make_client(source, ConfigError)
+    with _asking(source, "GetParameter", ConfigError):
+        value = Secret(client.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"])
+    return _to_pem(source, value)
 
 
-def _make_client(service: str, source: str, name: str, failure: type[CFGateError]) -> Any:
+def _make_client(source: str, failure: type[CFGateError]) -> Any:
     """Return a client for the region in the name, if it is an ARN, or for the one boto3 is set up for."""
-    parts = name.split(":")
-    region = parts[3] if parts[0] == "arn" and len(parts) > 5 else None
-
-    def make() -> Any:
+    service, *name = source.split(":")
+    region = name[3] if name[0] == "arn" and len(name) > 5 else None
+    with _asking(source, "client", failure):
         # A session of its own: boto3's default one is shared, and making clients with it is not thread-safe.
         return boto3.session.Session(region_name=region).client(service, config=_CONFIG)
 
-    return _call(source, "client", make, failure)
 
-
-def _call(source: str, operation: str, call: Callable[[], Any], failure: type[CFGateError]) -> Any:
-    """Call AWS; what fails names source, operation and AWS's code, and nothing that was sent or kept."""
-    _call_here.running = True
+@contextmanager
+def _asking(source: str, operation: str, failure: type[CFGateError]) -> Iterator[None]:
+    """Ask AWS; an error names source, operation and AWS's code, and nothing that was sent or kept."""
+    _thread.asks = True
     try:
-        return call()
+        yield
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "an unknown code")
         raise failure(f"{source}: {operation} failed with {code}") from error
     except Exception as error:  # a malformed answer included: what is asked for may be missing in it
         raise failure(f"{source}: {operation} failed with {type(error).__name__}") from error
     finally:
-        _call_here.running = False
+        _thread.asks = False
 
 
 def _to_pem(source: str, value: Secret[Any]) -> Secret[str]:
-    text = Secret(_as_text(value.value))
+    """Return the one PEM in a text, in bytes, or in the fields of a JSON object."""
+    text = Secret(value.value.decode("utf-8", "replace") if isinstance(value.value, bytes) else value.value)
     fields: Secret[list[object]] = Secret([text.value])
-    if text.value.lstrip()[:1] in ("{", "["):
-        fields = _json_fields(source, text)
+    if isinstance(text.value, str) and text.value.lstrip()[:1] in ("{", "["):
+        try:
+            members = Secret(json.loads(text.value))
+        except ValueError:
+            raise ConfigError(f"{source} begins like JSON but is not JSON") from None  # the cause holds all of it
+        fields = Secret(list(members.value.values()) if isinstance(members.value, dict) else [])
     found = Secret([field for field in fields.value if isinstance(field, str) and "-----BEGIN" in field])
     count = len(found.value)
     if count != 1:
         raise ConfigError(f"{source} holds {count} PEM keys; expected a PEM, or a JSON object with one in a field")
     return Secret(found.value[0])
-
-
-def _as_text(value: object) -> str:
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    return value if isinstance(value, str) else ""
-
-
-def _json_fields(source: str, text: Secret[str]) -> Secret[list[object]]:
-    try:
-        members = Secret(json.loads(text.value))
-    except ValueError:
-        raise ConfigError(f"{source} begins like JSON but is not JSON") from None  # the cause holds all of it
-    return Secret(list(members.value.values()) if isinstance(members.value, dict) else [])
