@@ -42,10 +42,7 @@ logging.getLogger("botocore.parsers").addFilter(lambda record: not getattr(_thre
 
 
 class KmsKey(RemoteKey):
-    """A private key in KMS; its public half is fetched once and proves the signatures.
-
-    Args:
-        key: id, ARN or alias of a KMS key with key spec ``ECC_NIST_P256`` or ``RSA_2048`` and usage ``SIGN_VERIFY``.
+    """A private key in KMS, by id, ARN or alias; its public half is fetched once and proves the signatures.
 
     Raises:
         ConfigError: if KMS does not answer, or the key is not one that CloudFront accepts.

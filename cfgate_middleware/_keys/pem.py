@@ -25,11 +25,9 @@ _PUBLIC = (rsa.RSAPublicKey, ec.EllipticCurvePublicKey)
 
 
 class PrivateKey:
-    """A private key whose public half CloudFront accepts; proven when it is loaded.
+    """A private key whose public half CloudFront accepts, from PEM or ``cryptography``; proven when it is loaded.
 
-    Args:
-        material: an unencrypted PEM (PKCS#8, PKCS#1 or SEC1) as str or bytes, or a ``cryptography`` private key.
-        legacy: whether the key pair id is one of an account's old ``APKA…`` ids, whose keys may have 4096 bits.
+    ``legacy`` is for an account's old ``APKA…`` key pair ids, whose RSA keys may have 4096 bits.
 
     Raises:
         ValueError: if CloudFront would not accept the key, or it cannot sign on this machine.

@@ -38,31 +38,27 @@ class Signer:
     def __init__(self, key_pair_id: str, private_key: Any, hash_algorithm: str | None = None) -> None:
         pair = Secret((key_pair_id, private_key))
         del key_pair_id, private_key  # so that no error tracker finds a key here, in whichever place
-        self._load(Secret(pair.value[0]), Secret(pair.value[1]), hash_algorithm, None)
+        self._load(pair, hash_algorithm, None)
 
     @classmethod
-    def load(
-        cls, key_pair_id: Secret[Any], source: Secret[Any], hash_algorithm: object = None, folder: Path | None = None
-    ) -> Signer:
-        """Return a signer whose id and source may not be shown; relative paths start at ``folder``."""
+    def load(cls, pair: Secret[Any], hash_algorithm: object, folder: Path | None) -> Signer:
+        """Return the signer of a key pair id and a source, whose relative path starts at ``folder``."""
         signer = cls.__new__(cls)
-        signer._load(key_pair_id, source, hash_algorithm, folder)
+        signer._load(pair, hash_algorithm, folder)
         return signer
 
-    def _load(self, key_pair_id: Secret[Any], source: Secret[Any], hash_algorithm: Any, folder: Path | None) -> None:
+    def _load(self, pair: Secret[Any], hash_algorithm: object, folder: Path | None) -> None:
         problems = Problems()
-        self.key_pair_id = problems.check("key_pair_id", to_key_pair_id, key_pair_id.value, secret=True) or ""
+        self.key_pair_id = problems.check("key_pair_id", to_key_pair_id, pair.value[0], secret=True) or ""
         algorithm = problems.check("hash_algorithm", to_hash_algorithm, hash_algorithm)
-        material = problems.check("private_key", lambda value: read_source(value, folder), source)
+        material = problems.check("private_key", lambda source: read_source(source, folder), Secret(pair.value[1]))
         problems.raise_any()
         legacy = self.key_pair_id.startswith("APKA")
         key = problems.check("private_key", lambda value: _to_key(value, algorithm, legacy), material)
         problems.raise_any()
-        self._key = cast("PrivateKey | RemoteKey", key)
-        self.kind = self._key.kind
-        self.hash_algorithm = self._key.hash_algorithm
-        self.deterministic = self._key.deterministic
-        if not self.deterministic and isinstance(self._key, PrivateKey):
+        self._key = key = cast("PrivateKey | RemoteKey", key)
+        self.kind, self.hash_algorithm, self.deterministic = key.kind, key.hash_algorithm, key.deterministic
+        if isinstance(key, PrivateKey) and not key.deterministic:
             logger.info(
                 "key %s: this OpenSSL has no RFC 6979, so equal ECDSA policies get unequal signatures", self.key_pair_id
             )
@@ -87,7 +83,6 @@ class Signer:
 def _to_key(material: Secret[Any], hash_algorithm: Any, legacy: bool) -> PrivateKey | RemoteKey:
     if not isinstance(material.value, RemoteKey):
         return PrivateKey(material, hash_algorithm, legacy)
-    key: RemoteKey = material.value
-    if hash_algorithm != key.hash_algorithm:
-        raise ValueError(f"this store signs with {key.hash_algorithm} only; leave hash_algorithm out")
-    return key
+    if hash_algorithm != material.value.hash_algorithm:
+        raise ValueError(f"this store signs with {material.value.hash_algorithm} only; leave hash_algorithm out")
+    return material.value

@@ -31,12 +31,10 @@ class RemoteKey(ABC):
 
 
 def read_source(source: Secret[Any], folder: Path | None = None) -> Secret[Any]:
-    """Return what a source holds: PEM as str or bytes, a key object, or a :class:`RemoteKey`.
+    """Return what a source holds: PEM as str or bytes, a ``cryptography`` key, or a :class:`RemoteKey`.
 
-    Args:
-        source: a path (str or PathLike), PEM as str or bytes, a ``cryptography`` key, or a reference: ``env:NAME`` (the
-            environment variable holds PEM), ``kms:KEY``, ``secretsmanager:NAME``, ``ssm:NAME``.
-        folder: where relative paths start; the working directory by default.
+    A source is one of these, a path (str or PathLike, relative to ``folder`` or else the working directory), or a
+    reference such as ``env:NAME``.
 
     Raises:
         ValueError: saying what could not be read.
