@@ -63,13 +63,13 @@ class KmsKey(RemoteKey):
             )
         self.kind, self._algorithm, self.deterministic = _KEY_SPECS[key_spec]
         lines = textwrap.wrap(base64.b64encode(answer.get("PublicKey", b"")).decode("ascii"), 64)
-        self._public_key_pem = "\n".join(["-----BEGIN PUBLIC KEY-----", *lines, "-----END PUBLIC KEY-----", ""])
+        self.public_key_pem = "\n".join(["-----BEGIN PUBLIC KEY-----", *lines, "-----END PUBLIC KEY-----", ""])
         self._clients = {os.getpid(): client}
         try:
             proof = Secret(self.sign(PROBE))
         except SigningError as error:
             raise ConfigError(str(error)) from error
-        if not PublicKey(Secret(self._public_key_pem)).verifies(proof, Secret(PROBE), self.hash_algorithm):
+        if not PublicKey(Secret(self.public_key_pem)).verifies(proof, Secret(PROBE), self.hash_algorithm):
             raise ConfigError(f"{self._source}: its signatures do not verify with its public key")
         self._clients = {}  # no connection is kept, so none is shared with the processes that a server forks
 
@@ -89,9 +89,6 @@ class KmsKey(RemoteKey):
             return client.sign(  # type: ignore[no-any-return]
                 KeyId=self._key, Message=policy.value, MessageType="RAW", SigningAlgorithm=self._algorithm
             )["Signature"]
-
-    def public_key_pem(self) -> str:
-        return self._public_key_pem
 
 
 def read_secret(name: str) -> Secret[str]:

@@ -100,7 +100,7 @@ def load_ring(entries: Secret[Iterable[Any]], hash_algorithm: object = None, fol
     return cast("KeyRing", ring)
 
 
-def _load_key(entry: Secret[Any], hash_algorithm: object, folder: Path | None) -> tuple[Signer, Any]:
+def _load_key(entry: Secret[Any], hash_algorithm: Any, folder: Path | None) -> tuple[Signer, Any]:
     """Load one entry of a ring; what it holds is not shown, because a key may be in the wrong place."""
     fields = entry
     if isinstance(entry.value, str):
@@ -116,4 +116,5 @@ def _load_key(entry: Secret[Any], hash_algorithm: object, folder: Path | None) -
             raise ValueError(
                 f"the activation time is {kind_of(active_from.value)}; expected ISO 8601 such as 2026-12-01T00:00:00Z"
             ) from None
-    return Signer.load(fields, hash_algorithm, folder), 0 if active_from.value is None else active_from.value
+    signer = Signer(fields.value[0], fields.value[1], hash_algorithm, _folder=folder)
+    return signer, 0 if active_from.value is None else active_from.value

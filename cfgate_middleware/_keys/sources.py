@@ -20,14 +20,13 @@ class RemoteKey(ABC):
     """A private key that stays where it is and signs there, with SHA-256; its members are those of a PrivateKey."""
 
     kind: str
-    deterministic: bool
     hash_algorithm = "SHA256"
+    deterministic: bool
+    public_key_pem: str
+    arguments = ()
 
     @abstractmethod
     def sign(self, message: bytes) -> bytes: ...
-
-    @abstractmethod
-    def public_key_pem(self) -> str: ...
 
 
 def read_source(source: Secret[Any], folder: Path | None = None) -> Secret[Any]:
