@@ -42,18 +42,18 @@ logging.getLogger("botocore.parsers").addFilter(lambda record: not getattr(_thre
 
 
 class KmsKey(RemoteKey):
-    """A private key in KMS, by id, ARN or alias; its public half is fetched once and proves the signatures.
+    """A private key in KMS, ``kms:`` and an id, ARN or alias; its public half is fetched once and proves what it signs.
 
     Raises:
         ConfigError: if KMS does not answer, or the key is not one that CloudFront accepts.
     """
 
-    def __init__(self, key: str) -> None:
-        self._key = key
-        self._source = f"kms:{key}"
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._key = source.partition(":")[2]
         client = _make_client(self._source, ConfigError)
         with _asking(self._source, "GetPublicKey", ConfigError):
-            answer = dict(client.get_public_key(KeyId=key))
+            answer = dict(client.get_public_key(KeyId=self._key))
         key_spec = answer.get("KeySpec") or answer.get("CustomerMasterKeySpec")  # the older name of the same
         usage = answer.get("KeyUsage")
         if key_spec not in _KEY_SPECS or usage != "SIGN_VERIFY":
@@ -91,22 +91,30 @@ class KmsKey(RemoteKey):
             )["Signature"]
 
 
-def read_secret(name: str) -> Secret[str]:
-    """Return the PEM in a secret of Secrets Manager, as text, as bytes, or in one field of a JSON object."""
-    source = f"secretsmanager:{name}"
+def read_pem(source: str) -> Secret[str]:
+    """Return the PEM that a secret of Secrets Manager or a parameter of Parameter Store holds, as it is or in JSON."""
+    service, _, name = source.partition(":")
     client = _make_client(source, ConfigError)
-    with _asking(source, "GetSecretValue", ConfigError):
-        answer = Secret(dict(client.get_secret_value(SecretId=name)))
-    return _to_pem(source, Secret(answer.value.get("SecretString") or answer.value.get("SecretBinary")))
-
-
-def read_parameter(name: str) -> Secret[str]:
-    """Return the PEM in a parameter of Parameter Store, decrypted if it is a SecureString."""
-    source = f"ssm:{name}"
-    client = _make_client(source, ConfigError)
-    with _asking(source, "GetParameter", ConfigError):
-        value = Secret(client.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"])
-    return _to_pem(source, value)
+    if service == "ssm":
+        with _asking(source, "GetParameter", ConfigError):
+            value = Secret(client.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"])
+    else:
+        with _asking(source, "GetSecretValue", ConfigError):
+            answer = Secret(dict(client.get_secret_value(SecretId=name)))
+        value = Secret(answer.value.get("SecretString") or answer.value.get("SecretBinary"))
+    text = Secret(value.value.decode("utf-8", "replace") if isinstance(value.value, bytes) else value.value)
+    fields: Secret[list[object]] = Secret([text.value])
+    if isinstance(text.value, str) and text.value.lstrip()[:1] in ("{", "["):
+        try:
+            members = Secret(json.loads(text.value))
+        except ValueError:
+            raise ConfigError(f"{source} begins like JSON but is not JSON") from None  # the cause holds all of it
+        fields = Secret(list(members.value.values()) if isinstance(members.value, dict) else [])
+    found = Secret([field for field in fields.value if isinstance(field, str) and "-----BEGIN" in field])
+    count = len(found.value)
+    if count != 1:
+        raise ConfigError(f"{source} holds {count} PEM keys; expected a PEM, or a JSON object with one in a field")
+    return Secret(found.value[0])
 
 
 def _make_client(source: str, failure: type[CFGateError]) -> Any:
@@ -131,20 +139,3 @@ def _asking(source: str, operation: str, failure: type[CFGateError]) -> Iterator
         raise failure(f"{source}: {operation} failed with {type(error).__name__}") from error
     finally:
         _thread.asks = False
-
-
-def _to_pem(source: str, value: Secret[Any]) -> Secret[str]:
-    """Return the one PEM in a text, in bytes, or in the fields of a JSON object."""
-    text = Secret(value.value.decode("utf-8", "replace") if isinstance(value.value, bytes) else value.value)
-    fields: Secret[list[object]] = Secret([text.value])
-    if isinstance(text.value, str) and text.value.lstrip()[:1] in ("{", "["):
-        try:
-            members = Secret(json.loads(text.value))
-        except ValueError:
-            raise ConfigError(f"{source} begins like JSON but is not JSON") from None  # the cause holds all of it
-        fields = Secret(list(members.value.values()) if isinstance(members.value, dict) else [])
-    found = Secret([field for field in fields.value if isinstance(field, str) and "-----BEGIN" in field])
-    count = len(found.value)
-    if count != 1:
-        raise ConfigError(f"{source} holds {count} PEM keys; expected a PEM, or a JSON object with one in a field")
-    return Secret(found.value[0])

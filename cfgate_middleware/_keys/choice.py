@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from typing import Any, cast
 
 from cfgate_middleware._core.problems import Problems, Secret, shown
 from cfgate_middleware._core.signer import Ring, SignerProtocol, check_signer, to_hash_algorithm
-from cfgate_middleware._keys.ring import LINES, KeyRing, load_ring
+from cfgate_middleware._keys.ring import KeyRing, load_ring
 from cfgate_middleware._keys.signer import Signer
 from cfgate_middleware._keys.watched import WatchedRing
 from cfgate_middleware.errors import ConfigError, SigningError
@@ -44,11 +43,8 @@ def choose_ring(given: Secret[dict[str, Any]]) -> Ring:
         ring = KeyRing([Signer(given.value["key_pair_id"], source.value, hash_algorithm)])
     elif isinstance(source.value, str) and source.value.startswith("file:"):
         ring = WatchedRing(source.value.removeprefix("file:"), hash_algorithm)
-    elif isinstance(source.value, Iterable) and not isinstance(source.value, bytes):
-        lines = Secret(source.value.splitlines() if isinstance(source.value, str) else source.value)
-        ring = load_ring(lines, hash_algorithm)
     else:
-        raise ConfigError(f"keys: expected a KeyRing, or {LINES}, or file:PATH")
+        ring = load_ring(source, hash_algorithm)
     try:
         ring.current(time.time())
     except SigningError as error:

@@ -37,17 +37,14 @@ class PrivateKey(NamedTuple):
     arguments: tuple[object, ...]
 
 
-def load_private_key(material: Secret[Any], hash_algorithm: str, legacy: bool) -> PrivateKey:
+def load_private_key(material: Secret[Any], hash_algorithm: str, key_pair_id: str) -> PrivateKey:
     """Return the key in a PEM or a ``cryptography`` object.
-
-    Args:
-        legacy: whether the key pair id is an account's old ``APKA…`` id, whose RSA key may have 4096 bits.
 
     Raises:
         ValueError: if CloudFront would not accept the key, or it cannot sign on this machine.
     """
     key = _read_private(material) if isinstance(material.value, str | bytes) else material
-    kind = _accept(key, "private", legacy)
+    kind = _accept(key, "private", legacy=key_pair_id.startswith("APKA"))  # the old ids of accounts' own keys
     # The AWS CLI refuses ECDSA with SHA-1, though CloudFront verifies it: we verify both and sign with SHA-256.
     if kind == "ECDSA" and hash_algorithm != "SHA256":
         raise ValueError(

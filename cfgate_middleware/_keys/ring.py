@@ -18,7 +18,7 @@ from cfgate_middleware._core.signer import Memo, PolicySigner, SignerProtocol, c
 from cfgate_middleware._keys.signer import Signer
 from cfgate_middleware.errors import ConfigError, SigningError
 
-LINES = "lines 'KEY_PAIR_ID SOURCE [ISO-8601 activation time]'"
+_LINES = "lines 'KEY_PAIR_ID SOURCE [ISO-8601 activation time]'"
 _LINE = re.compile(r"(\S+)\s+(.*?\S)(?:\s+(\d{4}-\d\d-\d\d\S*))?")
 
 
@@ -79,15 +79,18 @@ def _to_entry(member: Secret[Any], memo: Memo) -> tuple[PolicySigner, int]:
     return PolicySigner(pair.value[0], memo), to_epoch(pair.value[1])
 
 
-def load_ring(entries: Secret[Iterable[Any]], hash_algorithm: object = None, folder: Path | None = None) -> KeyRing:
-    """Load a ring from lines ``KEY_PAIR_ID SOURCE [ISO-8601 activation time]``, oldest key first.
+def load_ring(given: Secret[Any], hash_algorithm: object = None, folder: Path | None = None) -> KeyRing:
+    """Load a ring from a text or an iterable of lines ``KEY_PAIR_ID SOURCE [ISO-8601 activation time]``, oldest first.
 
-    An entry may also be a tuple of the same, with any source that a Signer takes, and an aware datetime or epoch
+    A member may also be a tuple of the same, with any source that a Signer takes, and an aware datetime or epoch
     seconds for a time. Empty lines and those that begin with ``#`` are skipped; relative paths start at ``folder``.
 
     Raises:
         ConfigError: naming every line that cannot be used.
     """
+    entries = Secret(given.value.splitlines() if isinstance(given.value, str) else given.value)
+    if not isinstance(entries.value, Iterable) or isinstance(entries.value, bytes):
+        raise ConfigError(f"keys: expected a KeyRing, or {_LINES}, or file:PATH")
     problems = Problems()
     loaded = [
         problems.check(f"keys, line {number}", lambda line: _load_key(line, hash_algorithm, folder), entry)
@@ -107,7 +110,7 @@ def _load_key(entry: Secret[Any], hash_algorithm: Any, folder: Path | None) -> t
         match = Secret(_LINE.fullmatch(entry.value.strip()))
         fields = Secret(match.value and match.value.groups())
     if not isinstance(fields.value, tuple) or len(fields.value) not in (2, 3):
-        raise ValueError(f"expected {LINES}, such as 'K2JCJMDEHXQW5F /etc/keys/new.pem 2026-12-01T00:00:00Z'")
+        raise ValueError(f"expected {_LINES}, such as 'K2JCJMDEHXQW5F /etc/keys/new.pem 2026-12-01T00:00:00Z'")
     active_from = Secret((*fields.value, None)[2])
     if isinstance(active_from.value, str):
         try:

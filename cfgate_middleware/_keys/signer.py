@@ -45,8 +45,7 @@ class Signer:
         algorithm = problems.check("hash_algorithm", to_hash_algorithm, hash_algorithm)
         material = problems.check("private_key", lambda source: read_source(source, _folder), Secret(pair.value[1]))
         problems.raise_any()
-        legacy = self.key_pair_id.startswith("APKA")
-        key = Secret(problems.check("private_key", lambda value: _to_key(value, algorithm, legacy), material))
+        key = Secret(problems.check("private_key", lambda value: _to_key(value, algorithm, self.key_pair_id), material))
         problems.raise_any()
         self._key = cast("PrivateKey | RemoteKey", key.value)
         self.kind = self._key.kind
@@ -74,9 +73,9 @@ class Signer:
         return f"<Signer {self.key_pair_id} {self.kind} {self.hash_algorithm}>"
 
 
-def _to_key(material: Secret[Any], hash_algorithm: Any, legacy: bool) -> PrivateKey | RemoteKey:
+def _to_key(material: Secret[Any], hash_algorithm: Any, key_pair_id: str) -> PrivateKey | RemoteKey:
     if not isinstance(material.value, RemoteKey):
-        return load_private_key(material, hash_algorithm, legacy)
+        return load_private_key(material, hash_algorithm, key_pair_id)
     if hash_algorithm != material.value.hash_algorithm:
         raise ValueError(f"this store signs with {material.value.hash_algorithm} only; leave hash_algorithm out")
     return material.value

@@ -48,7 +48,7 @@ def read_source(source: Secret[Any], folder: Path | None = None) -> Secret[Any]:
             if source.value == f"{store}:":
                 raise ValueError(f"nothing follows {store}:; expected {store}:NAME")
             if source.value.startswith(f"{store}:"):
-                return read(source.value.partition(":")[2])
+                return read(source.value)
     elif not isinstance(source.value, os.PathLike):
         return source
     try:
@@ -61,7 +61,8 @@ def read_source(source: Secret[Any], folder: Path | None = None) -> Secret[Any]:
     )
 
 
-def _read_environment(name: str) -> Secret[Any]:
+def _read_environment(source: str) -> Secret[Any]:
+    name = source.partition(":")[2]
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
         raise ValueError("no variable name follows env:; expected env:NAME")
     pem = Secret(os.environ.get(name, ""))
@@ -86,7 +87,7 @@ def _aws() -> Any:
 # Where a reference leads: one row per store.
 _STORES: dict[str, Callable[[str], Secret[Any]]] = {
     "env": _read_environment,
-    "kms": lambda key: Secret(_aws().KmsKey(key)),
-    "secretsmanager": lambda name: _aws().read_secret(name),
-    "ssm": lambda name: _aws().read_parameter(name),
+    "kms": lambda source: Secret(_aws().KmsKey(source)),
+    "secretsmanager": lambda source: _aws().read_pem(source),
+    "ssm": lambda source: _aws().read_pem(source),
 }

@@ -103,8 +103,7 @@ class WatchedRing:
         """
         while True:
             try:
-                lines = Secret(self._path.read_text("utf-8-sig").splitlines())
-                ring = load_ring(lines, self._hash_algorithm, self._path.parent)
+                ring = load_ring(Secret(self._path.read_text("utf-8-sig")), self._hash_algorithm, self._path.parent)
                 ring.current(now)
             except SigningError as error:
                 raise ConfigError(f"keys: {error}") from error
