@@ -51,27 +51,22 @@ class KmsKey(RemoteKey):
     def __init__(self, source: str) -> None:
         self._source = source
         self._key = source.partition(":")[2]
-        client = _make_client(self._source, ConfigError)
-        with _asking(self._source, "GetPublicKey", ConfigError):
+        self._clients: dict[int, Any] = {}  # by process; the one below is not kept, so that no fork shares it
+        client = _make_client(source, ConfigError)
+        with _asking(source, "GetPublicKey", ConfigError):
             answer = dict(client.get_public_key(KeyId=self._key))
-        key_spec = answer.get("KeySpec") or answer.get("CustomerMasterKeySpec")  # the older name of the same
+        spec = answer.get("KeySpec") or answer.get("CustomerMasterKeySpec")  # the older name of the same
         usage = answer.get("KeyUsage")
-        if key_spec not in _KEY_SPECS or usage != "SIGN_VERIFY":
+        if spec not in _KEY_SPECS or usage != "SIGN_VERIFY":
             raise ConfigError(
-                f"{self._source} has key spec {key_spec} and usage {usage}; expected "
-                f"{' or '.join(_KEY_SPECS)} and SIGN_VERIFY"
+                f"{source} has key spec {spec} and usage {usage}; expected {' or '.join(_KEY_SPECS)} and SIGN_VERIFY"
             )
-        self.kind, self._algorithm, self.deterministic = _KEY_SPECS[key_spec]
+        self.kind, self._algorithm, self.deterministic = _KEY_SPECS[spec]
         lines = textwrap.wrap(base64.b64encode(answer.get("PublicKey", b"")).decode("ascii"), 64)
         self.public_key_pem = "\n".join(["-----BEGIN PUBLIC KEY-----", *lines, "-----END PUBLIC KEY-----", ""])
-        self._clients = {os.getpid(): client}
-        try:
-            proof = Secret(self.sign(PROBE))
-        except SigningError as error:
-            raise ConfigError(str(error)) from error
+        proof = self._sign(client, Secret(PROBE), ConfigError)
         if not PublicKey(Secret(self.public_key_pem)).verifies(proof, Secret(PROBE), self.hash_algorithm):
-            raise ConfigError(f"{self._source}: its signatures do not verify with its public key")
-        self._clients = {}  # no connection is kept, so none is shared with the processes that a server forks
+            raise ConfigError(f"{source}: its signatures do not verify with its public key")
 
     def sign(self, message: bytes) -> bytes:
         policy = Secret(message)
@@ -79,16 +74,18 @@ class KmsKey(RemoteKey):
         length = len(policy.value)
         if length > _MAX_MESSAGE:
             raise SigningError(f"{self._source}: the policy is {length} bytes long; KMS signs at most {_MAX_MESSAGE}")
-        process = os.getpid()
-        client = self._clients.get(process)
+        client = self._clients.get(os.getpid())
         if client is None:
             client = _make_client(self._source, SigningError)
-            self._clients = {process: client}
-        with _asking(self._source, "Sign", SigningError):
-            # Not bound to a name: it is a signature, and what KMS returns has no type.
-            return client.sign(  # type: ignore[no-any-return]
-                KeyId=self._key, Message=policy.value, MessageType="RAW", SigningAlgorithm=self._algorithm
-            )["Signature"]
+            self._clients = {os.getpid(): client}
+        return self._sign(client, policy, SigningError).value
+
+    def _sign(self, client: Any, policy: Secret[bytes], failure: type[CFGateError]) -> Secret[bytes]:
+        with _asking(self._source, "Sign", failure):
+            answer = Secret(
+                client.sign(KeyId=self._key, Message=policy.value, MessageType="RAW", SigningAlgorithm=self._algorithm)
+            )
+            return Secret(answer.value["Signature"])
 
 
 def read_pem(source: str) -> Secret[str]:

@@ -32,7 +32,6 @@ def choose_ring(given: Secret[dict[str, Any]]) -> Ring:
     elif missing := [name for name in ("key_pair_id", way) if given.value[name] is None]:
         raise ConfigError(f"{' and '.join(missing)} missing: expected key_pair_id and private_key, or keys, or signer")
     source = Secret(given.value[way])
-    ring: Ring
     if way == "signer" or (way == "keys" and isinstance(source.value, KeyRing | WatchedRing)):
         ring = to_ring(source)
         own = getattr(source.value, "hash_algorithm", None)

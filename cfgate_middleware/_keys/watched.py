@@ -96,10 +96,9 @@ class WatchedRing:
         return stat.st_mtime_ns, stat.st_size, stat.st_ino, stat.st_dev
 
     def _load(self, now: float, state: object) -> None:
-        """Load the ring from the file in this state, every key proven and one active at ``now``.
+        """Load the file in this state, with every key proven and one active at ``now``.
 
-        A file that was swapped meanwhile is loaded again: no id may get the key that another version of the ring keeps
-        under the same name.
+        If it was swapped meanwhile, load it again: no id may get the key of the same name in another version.
         """
         while True:
             try:
