@@ -21,8 +21,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from cfgate_middleware._core.problems import Secret
-from cfgate_middleware._keys.pem import PROBE, PublicKey
-from cfgate_middleware._keys.sources import RemoteKey
+from cfgate_middleware._keys.pem import PROBE, LoadedKey, PublicKey
 from cfgate_middleware.errors import CFGateError, ConfigError, SigningError
 
 # A viewer waits for KMS: two tries of at most three seconds each, and then a clear error.
@@ -41,32 +40,37 @@ _thread = threading.local()
 logging.getLogger("botocore.parsers").addFilter(lambda record: not getattr(_thread, "asks", False))
 
 
-class KmsKey(RemoteKey):
-    """A private key in KMS, ``kms:`` and an id, ARN or alias; its public half is fetched once and proves what it signs.
+def open_kms_key(source: str) -> Secret[LoadedKey]:
+    """Return a key in KMS, by its id, ARN or alias; its public half is fetched once and proves what it signs.
 
     Raises:
         ConfigError: if KMS does not answer, or the key is not one that CloudFront accepts.
     """
+    client = _make_client(source, ConfigError)
+    with _asking(source, "GetPublicKey", ConfigError):
+        answer = dict(client.get_public_key(KeyId=source.partition(":")[2]))
+    spec = answer.get("KeySpec") or answer.get("CustomerMasterKeySpec")  # the older name of the same
+    usage = answer.get("KeyUsage")
+    if spec not in _KEY_SPECS or usage != "SIGN_VERIFY":
+        raise ConfigError(
+            f"{source} has key spec {spec} and usage {usage}; expected {' or '.join(_KEY_SPECS)} and SIGN_VERIFY"
+        )
+    kind, algorithm, deterministic = _KEY_SPECS[spec]
+    lines = textwrap.wrap(base64.b64encode(answer.get("PublicKey", b"")).decode("ascii"), 64)
+    pem = Secret("\n".join(["-----BEGIN PUBLIC KEY-----", *lines, "-----END PUBLIC KEY-----", ""]))
+    kms = _Kms(source, algorithm)
+    if not PublicKey(pem).verifies(kms.ask(client, Secret(PROBE), ConfigError), Secret(PROBE), "SHA256"):
+        raise ConfigError(f"{source}: its signatures do not verify with its public key")
+    return Secret(LoadedKey(kind, "SHA256", deterministic, pem.value, kms.sign))
 
-    def __init__(self, source: str) -> None:
+
+class _Kms:
+    """Signs with a key in KMS."""
+
+    def __init__(self, source: str, algorithm: str) -> None:
         self._source = source
-        self._key = source.partition(":")[2]
-        self._clients: dict[int, Any] = {}  # by process; the one below is not kept, so that no fork shares it
-        client = _make_client(source, ConfigError)
-        with _asking(source, "GetPublicKey", ConfigError):
-            answer = dict(client.get_public_key(KeyId=self._key))
-        spec = answer.get("KeySpec") or answer.get("CustomerMasterKeySpec")  # the older name of the same
-        usage = answer.get("KeyUsage")
-        if spec not in _KEY_SPECS or usage != "SIGN_VERIFY":
-            raise ConfigError(
-                f"{source} has key spec {spec} and usage {usage}; expected {' or '.join(_KEY_SPECS)} and SIGN_VERIFY"
-            )
-        self.kind, self._algorithm, self.deterministic = _KEY_SPECS[spec]
-        lines = textwrap.wrap(base64.b64encode(answer.get("PublicKey", b"")).decode("ascii"), 64)
-        self.public_key_pem = "\n".join(["-----BEGIN PUBLIC KEY-----", *lines, "-----END PUBLIC KEY-----", ""])
-        proof = self._sign(client, Secret(PROBE), ConfigError)
-        if not PublicKey(Secret(self.public_key_pem)).verifies(proof, Secret(PROBE), self.hash_algorithm):
-            raise ConfigError(f"{source}: its signatures do not verify with its public key")
+        self._algorithm = algorithm
+        self._clients: dict[int, Any] = {}  # by process, so that no fork shares one
 
     def sign(self, message: bytes) -> bytes:
         policy = Secret(message)
@@ -78,13 +82,12 @@ class KmsKey(RemoteKey):
         if client is None:
             client = _make_client(self._source, SigningError)
             self._clients = {os.getpid(): client}
-        return self._sign(client, policy, SigningError).value
+        return self.ask(client, policy, SigningError).value
 
-    def _sign(self, client: Any, policy: Secret[bytes], failure: type[CFGateError]) -> Secret[bytes]:
+    def ask(self, client: Any, policy: Secret[bytes], failure: type[CFGateError]) -> Secret[bytes]:
+        key, algorithm = self._source.partition(":")[2], self._algorithm
         with _asking(self._source, "Sign", failure):
-            answer = Secret(
-                client.sign(KeyId=self._key, Message=policy.value, MessageType="RAW", SigningAlgorithm=self._algorithm)
-            )
+            answer = Secret(client.sign(KeyId=key, Message=policy.value, MessageType="RAW", SigningAlgorithm=algorithm))
             return Secret(answer.value["Signature"])
 
 

@@ -26,7 +26,7 @@ _RSA = (rsa.RSAPrivateKey, rsa.RSAPublicKey)
 _ECDSA = (ec.EllipticCurvePrivateKey, ec.EllipticCurvePublicKey)
 
 
-class PrivateKey(NamedTuple):
+class LoadedKey(NamedTuple):
     """A private key that CloudFront accepts and that proved itself; it signs with ``sign(message, *arguments)``."""
 
     kind: str
@@ -34,10 +34,10 @@ class PrivateKey(NamedTuple):
     deterministic: bool
     public_key_pem: str
     sign: Callable[..., bytes]
-    arguments: tuple[object, ...]
+    arguments: tuple[object, ...] = ()
 
 
-def load_private_key(material: Secret[Any], hash_algorithm: str, key_pair_id: str) -> PrivateKey:
+def load_private_key(material: Secret[Any], hash_algorithm: str, key_pair_id: str) -> LoadedKey:
     """Return the key in a PEM or a ``cryptography`` object.
 
     Raises:
@@ -60,7 +60,7 @@ def load_private_key(material: Secret[Any], hash_algorithm: str, key_pair_id: st
         except InvalidSignature as error:
             raise ValueError("its signatures do not verify; the key is damaged") from error
         pem = Secret(public_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode("ascii"))
-        return PrivateKey(kind, hash_algorithm, deterministic, pem.value, key.value.sign, arguments)
+        return LoadedKey(kind, hash_algorithm, deterministic, pem.value, key.value.sign, arguments)
     raise ValueError(
         f"hash_algorithm={hash_algorithm!r}: this machine's OpenSSL refuses to sign with it "
         "(hardened and FIPS builds forbid SHA-1); use hash_algorithm='SHA256'"

@@ -8,8 +8,8 @@ from typing import Any, cast
 
 from cfgate_middleware._core.problems import Problems, Secret
 from cfgate_middleware._core.signer import to_hash_algorithm, to_key_pair_id
-from cfgate_middleware._keys.pem import PrivateKey, load_private_key
-from cfgate_middleware._keys.sources import RemoteKey, read_source
+from cfgate_middleware._keys.pem import LoadedKey, load_private_key
+from cfgate_middleware._keys.sources import read_source
 
 logger = logging.getLogger("cfgate_middleware")
 
@@ -47,14 +47,10 @@ class Signer:
         problems.raise_any()
         key = Secret(problems.check("private_key", lambda value: _to_key(value, algorithm, self.key_pair_id), material))
         problems.raise_any()
-        self._key = cast("PrivateKey | RemoteKey", key.value)
+        self._key = cast("LoadedKey", key.value)
         self.kind = self._key.kind
         self.hash_algorithm = self._key.hash_algorithm
         self.deterministic = self._key.deterministic
-        if isinstance(key.value, PrivateKey) and not self.deterministic:
-            logger.info(
-                "key %s: this OpenSSL has no RFC 6979, so equal ECDSA policies get unequal signatures", self.key_pair_id
-            )
 
     def sign(self, message: bytes) -> bytes:
         """Sign ``message``: PKCS#1 v1.5 for RSA, ASN.1 DER for ECDSA."""
@@ -73,9 +69,12 @@ class Signer:
         return f"<Signer {self.key_pair_id} {self.kind} {self.hash_algorithm}>"
 
 
-def _to_key(material: Secret[Any], hash_algorithm: Any, key_pair_id: str) -> PrivateKey | RemoteKey:
-    if not isinstance(material.value, RemoteKey):
-        return load_private_key(material, hash_algorithm, key_pair_id)
-    if hash_algorithm != material.value.hash_algorithm:
-        raise ValueError(f"this store signs with {material.value.hash_algorithm} only; leave hash_algorithm out")
-    return material.value
+def _to_key(material: Secret[Any], hash_algorithm: Any, key_pair_id: str) -> LoadedKey:
+    if isinstance(material.value, LoadedKey):
+        if hash_algorithm != material.value.hash_algorithm:
+            raise ValueError(f"this store signs with {material.value.hash_algorithm} only; leave hash_algorithm out")
+        return material.value
+    key = Secret(load_private_key(material, hash_algorithm, key_pair_id))
+    if not key.value.deterministic:
+        logger.info("key %s: this OpenSSL has no RFC 6979, so equal ECDSA policies get unequal signatures", key_pair_id)
+    return key.value

@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib
 import os
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,21 +15,8 @@ from typing import Any
 from cfgate_middleware._core.problems import Secret, kind_of
 
 
-class RemoteKey(ABC):
-    """A private key that stays where it is and signs there, with SHA-256; its members are those of a PrivateKey."""
-
-    kind: str
-    hash_algorithm = "SHA256"
-    deterministic: bool
-    public_key_pem: str
-    arguments = ()
-
-    @abstractmethod
-    def sign(self, message: bytes) -> bytes: ...
-
-
 def read_source(source: Secret[Any], folder: Path | None = None) -> Secret[Any]:
-    """Return what a source holds: PEM as str or bytes, a ``cryptography`` key, or a :class:`RemoteKey`.
+    """Return what a source holds: PEM as str or bytes, a ``cryptography`` key, or a loaded key.
 
     A source is one of these, a path (str or PathLike, relative to ``folder`` or else the working directory), or a
     reference such as ``env:NAME``.
@@ -87,7 +73,7 @@ def _aws() -> Any:
 # Where a reference leads: one row per store.
 _STORES: dict[str, Callable[[str], Secret[Any]]] = {
     "env": _read_environment,
-    "kms": lambda source: Secret(_aws().KmsKey(source)),
+    "kms": lambda source: _aws().open_kms_key(source),
     "secretsmanager": lambda source: _aws().read_pem(source),
     "ssm": lambda source: _aws().read_pem(source),
 }
