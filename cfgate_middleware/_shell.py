@@ -37,13 +37,15 @@ class GateShell:
         problems = Problems()
         self._app: Any = problems.check("app", check_app, app, secret=app is not None)
         name = problems.check("authorize", name_authorizer, authorize, secret=True)
-        values = compile_gate_options(given, problems)
+        values = compile_options(_with_distribution(given, problems), problems)
         problems.raise_any()
         self._authorize: Any = authorize
         self._on_decision: Callable[[DecisionRecord], object] | None = values["on_decision"]
-        self.distribution = values["distribution"] or Distribution.of(values)
-        distribution = self.distribution
-        signer = GrantSigner(distribution.base_url, distribution.ring, values["expires"], values["reuse_for"])
+        expires, reuse_for = values["expires"], values["reuse_for"]
+        self.distribution = given.value["distribution"] or Distribution(
+            values["domain"], signer=values["ring"], expires=expires, reuse_for=reuse_for
+        )
+        signer = GrantSigner(values["domain"], self.distribution.ring, expires, reuse_for)
         self._gate = Gate(values, signer, name or "", is_response)
 
     @property
@@ -79,9 +81,8 @@ class GateShell:
         return self._gate.answers.clear_cookies(map(spell_path, paths))
 
     def __repr__(self) -> str:
-        if not hasattr(self, "_gate"):
-            return f"<{type(self).__name__}, not built>"
-        return f"<{type(self).__name__} {self._gate.prefix or '/'} {self.distribution!r}>"
+        built = f" {self._gate.prefix or '/'} {self.distribution!r}" if hasattr(self, "_gate") else ", not built"
+        return f"<{type(self).__name__}{built}>"
 
     def _decide(self, facts: Facts, verdict: object) -> Decision:
         """Return the decision for a verdict; a failure to sign is logged."""
@@ -100,23 +101,22 @@ class GateShell:
             self._on_decision(decision.record)
 
 
-def compile_gate_options(given: Secret[dict[str, Any]], problems: Problems) -> dict[str, Any]:
-    """Return the compiled options of a gate by name; what is not given of a signature's life is the distribution's."""
+def _with_distribution(given: Secret[dict[str, Any]], problems: Problems) -> Secret[dict[str, Any]]:
+    """Return the options to compile: those of a given distribution replace or complete the gate's own."""
     distribution = given.value["distribution"]
     if distribution is None:
-        return {"distribution": None, **compile_options(given, problems)}
+        return given
     both = [name for name in DISTRIBUTION_OPTIONS if given.value[name] is not None]
     if both:
         problems.add(f"distribution and {' and '.join(both)} are both given; a distribution has its own: leave one out")
-    own = {name: value for name, value in given.value.items() if name not in DISTRIBUTION_OPTIONS}
+    own = Secret({name: value for name, value in given.value.items() if name not in DISTRIBUTION_OPTIONS})
     if isinstance(distribution, Distribution):
-        own["domain"] = distribution.base_url
-        for name in ("expires", "reuse_for"):
-            own[name] = getattr(distribution, name) if own[name] is None else own[name]
+        life = {"expires": distribution.expires, "reuse_for": distribution.reuse_for}
+        own.value.update({name: value for name, value in life.items() if own.value[name] is None})
+        own.value["domain"] = distribution.base_url
     else:
         problems.add(f"distribution is {kind_of(distribution)}; expected a Distribution")
-        own["distribution"] = None
-    return {"distribution": own["distribution"], **compile_options(Secret(own), problems)}
+    return own
 
 
 # What a gate may not be given beside a distribution: all of its options but the life of a signature.

@@ -80,16 +80,6 @@ class Distribution:
         problems = Problems()
         values = compile_options(given, problems)
         problems.raise_any()
-        self._set_up(values)
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any]) -> Distribution:
-        """Return a distribution with options that are compiled already."""
-        distribution = cls.__new__(cls)
-        distribution._set_up(values)
-        return distribution
-
-    def _set_up(self, values: Mapping[str, Any]) -> None:
         self.clock: Callable[[], float] = time.time
         self.base_url: str = values["domain"]
         self.ring = values["ring"]
@@ -117,11 +107,11 @@ class Distribution:
             ConfigError: if the conditions cannot be signed.
             SigningError: if the signer fails.
         """
-        return self._signed(path, Grant.of(Conditions, conditions)).to_url()
+        return self._sign(path, Conditions, conditions).to_url()
 
     def cookies(self, path: str, **conditions: Unpack[ScopedConditions]) -> dict[str, str]:
         """Return the values of the signed cookies for an object or a scope, by name; else as :meth:`sign`."""
-        return self._signed(path, Grant.of(ScopedConditions, conditions)).to_cookies()
+        return self._sign(path, ScopedConditions, conditions).to_cookies()
 
     def query(self, scope: str, **conditions: Unpack[PolicyConditions]) -> str:
         """Return the query string that opens everything below a scope, to be put on each of its URLs.
@@ -131,28 +121,25 @@ class Distribution:
         """
         if not is_scope_path(scope):
             raise PathError(f"scope={shown(scope)}: expected a clean decoded path that starts and ends with '/'")
-        return self._sign(Grant.of(ScopedConditions, {**conditions, "scope": scope}), scope).to_query()
+        grant = Grant.of(ScopedConditions, {**conditions, "scope": scope})
+        return self._signer.sign(grant, scope, spell_path(scope), (), self.clock()).to_query()
 
     def redirect(self, path: str, **conditions: Unpack[Conditions]) -> webob.Response:
         """Return the redirect to an object, for a view to return; no cache keeps it. Arguments as for :meth:`sign`."""
-        signed = self._signed(path, Grant.of(Conditions, conditions))
+        signed = self._sign(path, Conditions, conditions)
         facts = Facts("GET", spell_path(path), path, spell_path(path))
         return to_response(Answers(_DEFAULTS, self.base_url).granted(facts, None, (), signed))
 
-    def _signed(self, path: str, grant: Grant) -> Signed:
+    def _sign(self, path: str, kind: type, conditions: Mapping[str, Any]) -> Signed:
+        grant = Grant.of(kind, conditions)
         try:
             to_object_path(path)
         except ValueError as error:
             raise PathError(f"path={shown_location(Secret(path))}: {error}") from None
-        return self._sign(grant, path)
-
-    def _sign(self, grant: Grant, path: str) -> Signed:
         return self._signer.sign(grant, path, spell_path(path), (), self.clock())
 
     def __repr__(self) -> str:
-        if not hasattr(self, "_signer"):
-            return "<Distribution, not built>"
-        return f"<Distribution {self.base_url} {self.ring!r}>"
+        return f"<Distribution {self.base_url} {self.ring!r}>" if hasattr(self, "ring") else "<Distribution, not built>"
 
 
 def to_response(decision: Decision) -> webob.Response:
@@ -178,7 +165,7 @@ def signed_url(url: str, signer: AnySigner, *, now: float | None = None, **condi
     """
     location, key = Secret(url), Secret(signer)
     del url, signer  # a URL that was signed before, or a key by mistake
-    return _sign_location(location, key, now, conditions).to_url()
+    return _sign_url(location, key, now, conditions).to_url()
 
 
 def signed_cookies(
@@ -187,26 +174,24 @@ def signed_cookies(
     """Return the values of the ``CloudFront-*`` cookies for a viewer URL; arguments as for :func:`signed_url`."""
     location, key = Secret(url), Secret(signer)
     del url, signer
-    return _sign_location(location, key, now, conditions).to_cookies()
+    return _sign_url(location, key, now, conditions).to_cookies()
 
 
-def _sign_location(
-    location: Secret[str], signer: Secret[AnySigner], now: float | None, conditions: Mapping[str, Any]
-) -> Signed:
+def _sign_url(url: Secret[str], signer: Secret[AnySigner], now: float | None, conditions: Mapping[str, Any]) -> Signed:
     grant = Grant.of(ScopedConditions, conditions)
     try:
-        base_url, path, spelled_path, query = parse_object_url(location)
+        base_url, facts = parse_object_url(url)
     except ValueError as error:
-        raise PathError(f"url={shown_location(location)}: {error}") from None
+        raise PathError(f"url={shown_location(url)}: {error}") from None
     seconds = time.time() if now is None else now
     # Milliseconds would make a URL for thousands of years.
     if not isinstance(seconds, int | float) or not 0 <= seconds <= MAX_EPOCH:
         raise ConfigError(f"now={shown(now)}: expected epoch seconds from 0 to {MAX_EPOCH}")
-    return GrantSigner(base_url, to_ring(signer), 60).sign(grant, path, spelled_path, query, seconds)
+    return GrantSigner(base_url, to_ring(signer), 60).sign(grant, facts.path, facts.spelled_path, facts.query, seconds)
 
 
-def parse_object_url(location: Secret[Any]) -> tuple[str, str, str, tuple[tuple[str, str], ...]]:
-    """Read a whole viewer URL: base URL, path decoded and as spelled, and parameters.
+def parse_object_url(location: Secret[Any]) -> tuple[str, Facts]:
+    """Read a whole viewer URL: the base URL, and the facts of a GET of the object.
 
     Raises:
         ValueError: if it is not spelled as it would be signed.
@@ -218,10 +203,9 @@ def parse_object_url(location: Secret[Any]) -> tuple[str, str, str, tuple[tuple[
     pairs = Secret(to_query(parse_qsl(query.value, keep_blank_values=True)))
     if spell_query(pairs.value) != query.value:
         raise ValueError("the query must be name=value pairs in unreserved characters, all else %XX in upper case")
-    return base_url, unquote(path), path, pairs.value
+    return base_url, Facts("GET", path, unquote(path), path, pairs.value)
 
 
 def shown_location(location: Secret[Any]) -> str:
     """Return a location as an error may show it: its query may hold a signature."""
-    text = location.value.partition("?")[0] if isinstance(location.value, str) else location.value
-    return shown(text)
+    return shown(location.value.partition("?")[0] if isinstance(location.value, str) else location.value)

@@ -16,10 +16,8 @@ class ConfigError(CFGateError, ValueError):
 
     def __init__(self, *problems: str) -> None:
         self.problems = problems
-        if len(problems) == 1:
-            super().__init__(problems[0])
-        else:
-            super().__init__(f"{len(problems)} problems:" + "".join(f"\n- {problem}" for problem in problems))
+        listed = f"{len(problems)} problems:" + "".join(f"\n- {problem}" for problem in problems)
+        super().__init__(problems[0] if len(problems) == 1 else listed)
 
 
 class PathError(CFGateError, ValueError):

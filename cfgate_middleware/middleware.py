@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from cfgate_middleware._core.answers import Decision, DecisionRecord, Facts
+from cfgate_middleware._core.answers import DecisionRecord, Facts
 from cfgate_middleware._core.checks import Pairs, is_deferred
 from cfgate_middleware._core.problems import Secret
 from cfgate_middleware._core.verdicts import PASS, Authorizer
@@ -98,22 +98,18 @@ class CloudFrontGate(GateShell):
         path_info = environ.get("PATH_INFO", "")
         if not self._gate.covers(path_info):
             return self._app(environ, start_response)  # type: ignore[no-any-return]  # GateShell knows no WSGI
-        decision = self._decide_request(environ, path_info)
+        decision = self._gate.admit(
+            environ["REQUEST_METHOD"], path_info, environ.get("QUERY_STRING", ""), environ.get("HTTP_ACCEPT", "")
+        )
+        if isinstance(decision, Facts):
+            environ["cfgate.path"] = decision.path
+            decision = self._decide(decision, ask(self._authorize, environ))
         self._report(decision)
         if decision.app is None:
             start_response(decision.status, decision.headers)
             return [decision.body] if decision.body else []
         app = self._app if decision.app is PASS else no_store(decision.app)
         return app(environ, start_response)
-
-    def _decide_request(self, environ: WSGIEnvironment, path_info: str) -> Decision:
-        facts = self._gate.admit(
-            environ["REQUEST_METHOD"], path_info, environ.get("QUERY_STRING", ""), environ.get("HTTP_ACCEPT", "")
-        )
-        if not isinstance(facts, Facts):
-            return facts
-        environ["cfgate.path"] = facts.path
-        return self._decide(facts, ask(self._authorize, environ))
 
 
 def ask(authorize: Callable[..., object], *arguments: object) -> object:
@@ -131,14 +127,13 @@ def is_response(verdict: object) -> bool:
     return callable(verdict) and not isinstance(verdict, type) and not is_deferred(verdict)
 
 
-def to_application(app: Any) -> WSGIApplication:
+def to_application(app: WSGIApplication | None) -> WSGIApplication:
     """Return the WSGI application that is wrapped; for None, one that answers 404."""
     if app is None:
         return _not_found
     if not callable(app):
         raise ValueError("expected a WSGI application, or None for a gate without one")
-    application: WSGIApplication = app
-    return application
+    return app
 
 
 def no_store(app: WSGIApplication) -> WSGIApplication:

@@ -17,15 +17,13 @@ from cfgate_middleware._core.verdicts import PASS, name_authorizer
 from cfgate_middleware._keys.choice import AnySigner
 from cfgate_middleware._options import OPTIONS, compile_options
 from cfgate_middleware.distribution import parse_object_url, shown_location, to_response
-from cfgate_middleware.errors import AuthorizerError, ConfigError
+from cfgate_middleware.errors import AuthorizerError
 from cfgate_middleware.middleware import ask, is_response, no_store
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
 
     import webob
-
-Query = tuple[tuple[str, str], ...]
 
 
 class CloudFrontRedirect:
@@ -74,24 +72,19 @@ class CloudFrontRedirect:
         del location, code, headers, expires, hash_algorithm, key_pair_id, private_key, priv_key_string, signer
         problems = Problems()
         parts = problems.check(f"location={shown_location(url)}", parse_object_url, url)
-        chosen = problems.attempt(self._choose_authorizer, authorize)
-        name = problems.check("authorize", name_authorizer, chosen, secret=True) if chosen else ""
-        values = compile_options(given, problems)
-        problems.raise_any()
-        base_url, path, spelled_path, query = cast("tuple[str, str, str, Query]", parts)
-        self.clock: Callable[[], float] = time.time
-        self._authorize = cast("Callable[..., object]", chosen)
-        self._facts = Facts("GET", spelled_path, path, spelled_path, query)
-        grant_signer = GrantSigner(base_url, values["ring"], values["expires"])
-        self._gate = Gate({"prefix": "", **values}, grant_signer, name or "", is_response)
-
-    def _choose_authorizer(self, authorize: Callable[..., object] | None) -> Callable[..., object]:
+        self._authorize: Callable[..., object] = self.authorize if authorize is None else authorize
+        name = problems.check("authorize", name_authorizer, self._authorize, secret=True)
         overridden = type(self).authorize is not CloudFrontRedirect.authorize
         if authorize is None and not overridden:
-            raise ConfigError("authorize is missing: override authorize() in a subclass, or pass authorize=")
+            problems.add("authorize is missing: override authorize() in a subclass, or pass authorize=")
         if authorize is not None and overridden:
-            raise ConfigError(f"{type(self).__qualname__}.authorize and authorize= are both given; leave one out")
-        return self.authorize if authorize is None else authorize
+            problems.add(f"{type(self).__qualname__}.authorize and authorize= are both given; leave one out")
+        values = compile_options(given, problems)
+        problems.raise_any()
+        base_url, self._facts = cast("tuple[str, Facts]", parts)
+        self.clock: Callable[[], float] = time.time
+        grant_signer = GrantSigner(base_url, values["ring"], values["expires"])
+        self._gate = Gate({"prefix": "", **values}, grant_signer, name or "", is_response)
 
     def authorize(self, *args: Any, **kwargs: Any) -> object:
         """Return a verdict; override this where ``authorize=`` is not given."""
@@ -117,6 +110,4 @@ class CloudFrontRedirect:
         if isinstance(decision.app, webob.Response):
             decision.app.headers.setdefault("Cache-Control", "no-store")
             return decision.app
-        if decision.app is not None:
-            return no_store(decision.app)
-        return to_response(decision)
+        return to_response(decision) if decision.app is None else no_store(decision.app)
