@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pkgutil
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -25,11 +25,6 @@ def read_text(text: str) -> str:
             f"PasteDeploy takes the inline comment after {comment[0]!r} for part of the value; put it on a line "
             "of its own"
         )
-    return text
-
-
-def read_verbatim(text: str) -> str:
-    """Read a value that may hold any character, such as PEM."""
     return text
 
 
@@ -78,7 +73,8 @@ class Option(NamedTuple):
     meaning: str
     convert: Callable[[Any], Any] | None = None  # to what is used; None for a key option, all of which make one ring
     default: object = None  # what None means
-    read: Callable[[str], Any] | None = read_text  # from ini text to what Python code would give; None if it cannot be
+    # From ini text to what Python code would give: str if it may hold any character, such as PEM; None if it cannot be.
+    read: Callable[[str], Any] | None = read_text
     of_distribution: bool = False  # a gate may have it too, and then builds its own distribution
     required: bool = False
     secret: bool = False  # whether errors may only show what kind of value it is
@@ -89,9 +85,9 @@ OPTIONS = (
     Option("distribution", "a Distribution, instead of domain and keys", read=None),
     Option("domain", "the distribution's address", checks.to_base_url, of_distribution=True, required=True),
     Option("key_pair_id", "the public key's id at CloudFront", of_distribution=True),
-    Option("private_key", "where the private key is", read=read_verbatim, of_distribution=True),
-    Option("priv_key_string", "the same, as Flask-CloudFront called it", read=read_verbatim, of_distribution=True),
-    Option("keys", "several keys in rotation", read=read_verbatim, of_distribution=True),
+    Option("private_key", "where the private key is", read=str, of_distribution=True),
+    Option("priv_key_string", "the same, as Flask-CloudFront called it", read=str, of_distribution=True),
+    Option("keys", "several keys in rotation", read=str, of_distribution=True),
     Option("signer", "an object that signs", read=None, of_distribution=True),
     Option("hash_algorithm", "SHA256, or SHA1 for RSA keys", default="SHA256", of_distribution=True),
     Option("expires", "seconds a grant is valid at least", checks.to_seconds, 60, read_int, of_distribution=True),
@@ -123,25 +119,26 @@ def compile_options(given: Secret[Mapping[str, Any]], problems: Problems) -> dic
             )
     if given.value.keys() >= KEY_OPTIONS:
         values["ring"] = problems.attempt(choose_ring, given)
-    for problem in _contradictions(values):
-        problems.add(problem)
+    _check_together(values, problems)
     return values
 
 
-def _contradictions(values: Mapping[str, Any]) -> Iterator[str]:
+def _check_together(values: Mapping[str, Any], problems: Problems) -> None:
     """Find options that are fine alone but not together."""
     expires, reuse_for = values.get("expires"), values.get("reuse_for")
     if expires is not None and reuse_for is not None and reuse_for > expires:
-        yield f"reuse_for={reuse_for}: expected at most expires, which is {expires}"
+        problems.add(f"reuse_for={reuse_for}: expected at most expires, which is {expires}")
     base_url = values.get("domain")
     if base_url is None:
         return
     domain, path = values.get("cookie_domain"), values.get("cookie_path")
     host, base_path = urlsplit(base_url).hostname or "", f"{urlsplit(base_url).path}/"
     if domain is not None and host != domain and not host.endswith(f".{domain}"):
-        yield (
+        problems.add(
             f"cookie_domain={shown(domain)}: browsers would not send the cookies to {host}; expected a domain that "
             "covers it"
         )
     if path is not None and not (base_path.startswith(f"{path.rstrip('/')}/") or path.startswith(base_path)):
-        yield f"cookie_path={shown(path)}: nothing below the domain's base path {base_path} would get the cookies"
+        problems.add(
+            f"cookie_path={shown(path)}: nothing below the domain's base path {base_path} would get the cookies"
+        )
