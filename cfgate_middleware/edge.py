@@ -24,19 +24,17 @@ from webob.static import FileIter
 
 from cfgate_middleware._core.checks import to_base_url
 from cfgate_middleware._core.encoding import is_clean, spell_path
-from cfgate_middleware._core.problems import Problems, Secret, shown
+from cfgate_middleware._core.problems import Problems, Secret, kind_of, shown
 from cfgate_middleware.verify import KeyGroup, VerificationError, verify
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-# What serves an origin target, after the request was checked.
-Origin = Callable[["WSGIEnvironment", str], "WSGIApplication"]
+Origin = Callable[["WSGIEnvironment", str], "WSGIApplication"]  # what serves a target, after the request was checked
 
 _log = logging.getLogger(__name__)
 
-_SCHEME_AND_HOST = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?]*")
 # One line without a newline, text/xml without a charset: https://github.com/vrtdev/aws-cloudfront-authorizer
 _XML = '<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>{message}</Message></Error>'
 # What is refused before signatures are looked at comes as a page, not as XML:
@@ -68,13 +66,12 @@ class LocalEdge:
         self, origin: str | os.PathLike[str] | WSGIApplication, key_group: KeyGroup, *, public_url: str
     ) -> None:
         problems = Problems()
-        serve = problems.check("origin", _to_origin, origin)
-        base_url = problems.check("public_url", _to_public_url, public_url)
-        group = problems.check("key_group", _to_key_group, key_group, secret=True)
+        self._serve = cast("Origin", problems.check("origin", _to_origin, origin))
+        self._base_url = cast("str", problems.check("public_url", _to_public_url, public_url))
+        if not isinstance(cast("object", key_group), KeyGroup):
+            problems.add(f"key_group is {kind_of(key_group)}: expected a KeyGroup")
         problems.raise_any()
-        self._serve = cast("Origin", serve)
-        self._base_url = cast("str", base_url)
-        self._key_group = cast("KeyGroup", group)
+        self._key_group = key_group
         self.clock: Callable[[], float] = time.time
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -100,20 +97,12 @@ class LocalEdge:
 
 
 def _to_origin(origin: Any) -> Origin:
-    if isinstance(origin, str | os.PathLike):
-        if not os.path.isdir(origin):
-            raise ValueError("expected an existing directory or a WSGI application")
-        root = Path(os.path.realpath(origin))
-        return lambda environ, target: _file(root, target)
-    if not callable(origin):
-        raise ValueError("expected a directory or a WSGI application")
-    return lambda environ, target: _forward(origin, environ, target)
-
-
-def _to_key_group(key_group: object) -> KeyGroup:
-    if not isinstance(key_group, KeyGroup):
-        raise ValueError("expected a KeyGroup")
-    return key_group
+    if callable(origin):
+        return lambda environ, target: _forward(origin, environ, target)
+    if not isinstance(origin, str | os.PathLike) or not os.path.isdir(origin):
+        raise ValueError("expected an existing directory or a WSGI application")
+    root = Path(os.path.realpath(origin))
+    return lambda environ, target: _file(root, target)
 
 
 def _to_public_url(public_url: object) -> str:
@@ -127,7 +116,7 @@ def _raw_target(environ: WSGIEnvironment) -> str:
     """Return the request target as it was sent, or the spelling of it that servers without one leave possible."""
     target: str | None = environ.get("RAW_URI") or environ.get("REQUEST_URI")
     if target:
-        return _SCHEME_AND_HOST.sub("", target, count=1) if target[0] != "/" else target
+        return re.sub(r"\A[A-Za-z][A-Za-z0-9+.-]*://[^/?]*", "", target)
     # WSGI carries the path decoded, as latin-1; the query is already as it was sent (PEP 3333).
     path = f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}" or "/"
     query = environ.get("QUERY_STRING", "")
@@ -206,11 +195,6 @@ def _not_found(path: str, reason: str) -> Response:
 def _refuse(path: str, reason: str, status: int, content_type: str, text: str) -> Response:
     """Log the path and the true reason, and answer with what CloudFront would say."""
     _log.warning("%d for %s: %s", status, shown(path), reason)
-    body = text.encode("ascii")
-    headers: list[tuple[str, Any]] = [
-        ("Content-Type", content_type),
-        ("Content-Length", str(len(body))),
-        ("Server", "CloudFront"),
-        ("X-Cache", "Error from cloudfront"),
-    ]
-    return Response(status=status, headerlist=headers, app_iter=[body])
+    headers = [("Content-Type", content_type), ("Content-Length", str(len(text)))]
+    headers += [("Server", "CloudFront"), ("X-Cache", "Error from cloudfront")]
+    return Response(status=status, headerlist=headers, app_iter=[text.encode("ascii")])
