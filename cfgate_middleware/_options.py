@@ -19,8 +19,7 @@ from cfgate_middleware._keys.choice import choose_ring
 
 def read_text(text: str) -> str:
     """Read a value as it is, unless PasteDeploy took a comment for a part of it."""
-    comment = re.search(r"(?:^|(?<=\s))[;#]", text)
-    if comment:
+    if comment := re.search(r"(?:^|(?<=\s))[;#]", text):
         raise ValueError(
             f"PasteDeploy takes the inline comment after {comment[0]!r} for part of the value; put it on a line "
             "of its own"
@@ -102,7 +101,9 @@ OPTIONS = (
     Option("cookie_samesite", "SameSite of signed cookies", checks.to_samesite, "Lax"),
     Option("on_decision", "called with the record of each decision", optional(checks.to_callable), read=read_object),
 )
-KEY_OPTIONS = frozenset(option.name for option in OPTIONS if option.of_distribution and option.convert is None)
+KEY_OPTIONS = tuple(option.name for option in OPTIONS if option.of_distribution and option.convert is None)
+# What a gate without options is compiled from.
+DEFAULTS = {option.name: option.convert(option.default) for option in OPTIONS if option.convert and not option.required}
 
 
 def compile_options(given: Secret[Mapping[str, Any]], problems: Problems) -> dict[str, Any]:
@@ -117,7 +118,7 @@ def compile_options(given: Secret[Mapping[str, Any]], problems: Problems) -> dic
             values[option.name] = problems.check(
                 option.name, option.convert, option.default if value is None else value, secret=option.secret
             )
-    if given.value.keys() >= KEY_OPTIONS:
+    if given.value.keys() >= {*KEY_OPTIONS}:
         values["ring"] = problems.attempt(choose_ring, given)
     _check_together(values, problems)
     return values
@@ -128,8 +129,7 @@ def _check_together(values: Mapping[str, Any], problems: Problems) -> None:
     expires, reuse_for = values.get("expires"), values.get("reuse_for")
     if expires is not None and reuse_for is not None and reuse_for > expires:
         problems.add(f"reuse_for={reuse_for}: expected at most expires, which is {expires}")
-    base_url = values.get("domain")
-    if base_url is None:
+    if (base_url := values.get("domain")) is None:
         return
     domain, path = values.get("cookie_domain"), values.get("cookie_path")
     host, base_path = urlsplit(base_url).hostname or "", f"{urlsplit(base_url).path}/"

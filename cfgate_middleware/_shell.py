@@ -13,7 +13,7 @@ from cfgate_middleware._core.grant import Conditions
 from cfgate_middleware._core.problems import Problems, Secret, kind_of, shown
 from cfgate_middleware._core.signing import GrantSigner
 from cfgate_middleware._core.verdicts import name_authorizer
-from cfgate_middleware._options import OPTIONS, compile_options
+from cfgate_middleware._options import KEY_OPTIONS, compile_options
 from cfgate_middleware.distribution import Distribution
 from cfgate_middleware.errors import ConfigError, SigningError
 
@@ -27,15 +27,12 @@ class GateShell:
 
     def _set_up(
         self,
-        check_app: Callable[[Any], Any],
-        app: object,
         authorize: object,
         is_response: Callable[[object], bool],
         given: Secret[dict[str, Any]],
+        problems: Problems,
     ) -> None:
         """Compile the gate, or raise a ConfigError with every problem found."""
-        problems = Problems()
-        self._app: Any = problems.check("app", check_app, app, secret=app is not None)
         name = problems.check("authorize", name_authorizer, authorize, secret=True)
         values = compile_options(_with_distribution(given, problems), problems)
         problems.raise_any()
@@ -67,8 +64,7 @@ class GateShell:
         Access ends when the grant ends, not here: a copy of the cookies works until then.
 
         Args:
-            paths: the decoded scopes and objects on the distribution that cookies were set for, such as
-                ``"/films/42/"``; none are needed with the option ``cookie_path``.
+            paths: the decoded scopes and objects that cookies were set for; with the option ``cookie_path``, none.
 
         Raises:
             ConfigError: if a path is not clean, or none says which cookies are meant.
@@ -106,10 +102,10 @@ def _with_distribution(given: Secret[dict[str, Any]], problems: Problems) -> Sec
     distribution = given.value["distribution"]
     if distribution is None:
         return given
-    both = [name for name in DISTRIBUTION_OPTIONS if given.value[name] is not None]
-    if both:
+    replaced = ("domain", *KEY_OPTIONS)
+    if both := [name for name in replaced if given.value[name] is not None]:
         problems.add(f"distribution and {' and '.join(both)} are both given; a distribution has its own: leave one out")
-    own = Secret({name: value for name, value in given.value.items() if name not in DISTRIBUTION_OPTIONS})
+    own = Secret({name: value for name, value in given.value.items() if name not in replaced})
     if isinstance(distribution, Distribution):
         life = {"expires": distribution.expires, "reuse_for": distribution.reuse_for}
         own.value.update({name: value for name, value in life.items() if own.value[name] is None})
@@ -117,9 +113,3 @@ def _with_distribution(given: Secret[dict[str, Any]], problems: Problems) -> Sec
     else:
         problems.add(f"distribution is {kind_of(distribution)}; expected a Distribution")
     return own
-
-
-# What a gate may not be given beside a distribution: all of its options but the life of a signature.
-DISTRIBUTION_OPTIONS = tuple(
-    option.name for option in OPTIONS if option.of_distribution and option.name not in ("expires", "reuse_for")
-)

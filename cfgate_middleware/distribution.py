@@ -19,7 +19,7 @@ from cfgate_middleware._core.signed import Signed
 from cfgate_middleware._core.signing import GrantSigner
 from cfgate_middleware._core.urls import is_loopback, parse_location
 from cfgate_middleware._keys.choice import AnySigner, to_ring
-from cfgate_middleware._options import OPTIONS, compile_options
+from cfgate_middleware._options import DEFAULTS, compile_options
 from cfgate_middleware.errors import ConfigError, PathError
 
 if TYPE_CHECKING:
@@ -27,18 +27,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("cfgate_middleware")
 
-# What a redirect of a Distribution looks like: that of a gate without options.
-_DEFAULTS = {
-    option.name: option.convert(option.default) for option in OPTIONS if option.convert and not option.required
-}
-
 
 class Distribution:
     """What CloudFront knows of us, loaded once and shared by gates, views, templates, mailers and jobs.
 
     Args:
-        domain: the distribution's address, such as ``"https://d111111abcdef8.cloudfront.net"``, optionally with a
-            base path that is put before every resource.
+        domain: its address, such as ``"https://d111111abcdef8.cloudfront.net"``; a base path is put before every path.
         key_pair_id: the public key's id at CloudFront.
         private_key: path, PEM text or bytes, a ``cryptography`` private key, or a reference: ``env:NAME``,
             ``kms:KEY``, ``secretsmanager:NAME``, ``ssm:NAME``.
@@ -48,7 +42,8 @@ class Distribution:
         signer: a :class:`Signer`, a :class:`KeyRing`, or any object that implements the signer protocol.
         hash_algorithm: ``"SHA256"`` or ``"SHA1"`` (RSA only).
         expires: seconds (int or timedelta) every signature is valid at least.
-        reuse_for: seconds (int or timedelta) during which the same object gets the same URL; at most ``expires``.
+        reuse_for: seconds (int or timedelta), at most ``expires``, during which the same object gets the same URL, so
+            that browsers can cache it; a URL is then valid for up to ``expires + reuse_for`` seconds.
 
     Raises:
         ConfigError: with every problem found.
@@ -86,12 +81,10 @@ class Distribution:
         self.expires: int = values["expires"]
         self.reuse_for: int = values["reuse_for"]
         self._signer = GrantSigner(self.base_url, self.ring, self.expires, self.reuse_for)
-        current = self.ring.current(self.clock())
-        if self.reuse_for and not current.deterministic:
-            logger.warning(
-                "reuse_for: key %s signs differently each time, so URLs repeat within one process only",
-                current.key_pair_id,
-            )
+        key = self.ring.current(self.clock())
+        if self.reuse_for and not key.deterministic:
+            reuse = "signs differently each time, so URLs repeat within one process only"
+            logger.warning("reuse_for: key %s %s", key.key_pair_id, reuse)
         if self.base_url.startswith("http://") and not is_loopback(self.base_url):
             logger.warning("domain %s: signed URLs will cross the network in clear; use https", self.base_url)
 
@@ -128,7 +121,7 @@ class Distribution:
         """Return the redirect to an object, for a view to return; no cache keeps it. Arguments as for :meth:`sign`."""
         signed = self._sign(path, Conditions, conditions)
         facts = Facts("GET", spell_path(path), path, spell_path(path))
-        return to_response(Answers(_DEFAULTS, self.base_url).granted(facts, None, (), signed))
+        return to_response(Answers(DEFAULTS, self.base_url).granted(facts, None, (), signed))
 
     def _sign(self, path: str, kind: type, conditions: Mapping[str, Any]) -> Signed:
         grant = Grant.of(kind, conditions)
@@ -184,18 +177,13 @@ def _sign_url(url: Secret[str], signer: Secret[AnySigner], now: float | None, co
     except ValueError as error:
         raise PathError(f"url={shown_location(url)}: {error}") from None
     seconds = time.time() if now is None else now
-    # Milliseconds would make a URL for thousands of years.
-    if not isinstance(seconds, int | float) or not 0 <= seconds <= MAX_EPOCH:
+    if not isinstance(seconds, int | float) or not 0 <= seconds <= MAX_EPOCH:  # no milliseconds: thousands of years
         raise ConfigError(f"now={shown(now)}: expected epoch seconds from 0 to {MAX_EPOCH}")
     return GrantSigner(base_url, to_ring(signer), 60).sign(grant, facts.path, facts.spelled_path, facts.query, seconds)
 
 
 def parse_object_url(location: Secret[Any]) -> tuple[str, Facts]:
-    """Read a whole viewer URL: the base URL, and the facts of a GET of the object.
-
-    Raises:
-        ValueError: if it is not spelled as it would be signed.
-    """
+    """Read a whole viewer URL, as a base URL and a GET; raise a ValueError if it is not spelled as it is signed."""
     if not isinstance(location.value, str) or not location.value:
         raise ValueError("expected a whole viewer URL, such as 'https://d111111abcdef8.cloudfront.net/reports/1.pdf'")
     base_url, path = parse_location(location.value.partition("?")[0])

@@ -14,10 +14,11 @@ import mimetypes
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, Any, cast
 from urllib.parse import unquote, unquote_to_bytes, urlsplit
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from webob import Response
 from webob.static import FileIter
@@ -27,11 +28,7 @@ from cfgate_middleware._core.encoding import is_clean, spell_path
 from cfgate_middleware._core.problems import Problems, Secret, kind_of, shown
 from cfgate_middleware.verify import KeyGroup, VerificationError, verify
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
-
-Origin = Callable[["WSGIEnvironment", str], "WSGIApplication"]  # what serves a target, after the request was checked
+Origin = Callable[[WSGIEnvironment, str], WSGIApplication]  # what serves a target, after the request was checked
 
 _log = logging.getLogger(__name__)
 
@@ -66,9 +63,9 @@ class LocalEdge:
         self, origin: str | os.PathLike[str] | WSGIApplication, key_group: KeyGroup, *, public_url: str
     ) -> None:
         problems = Problems()
-        self._serve = cast("Origin", problems.check("origin", _to_origin, origin))
-        self._base_url = cast("str", problems.check("public_url", _to_public_url, public_url))
-        if not isinstance(cast("object", key_group), KeyGroup):
+        self._serve = cast(Origin, problems.check("origin", _to_origin, origin))
+        self._base_url = cast(str, problems.check("public_url", _to_public_url, public_url))
+        if not isinstance(cast(object, key_group), KeyGroup):
             problems.add(f"key_group is {kind_of(key_group)}: expected a KeyGroup")
         problems.raise_any()
         self._key_group = key_group

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any, cast
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from cfgate_middleware._core.answers import DecisionRecord, Facts
 from cfgate_middleware._core.checks import Pairs, is_deferred
-from cfgate_middleware._core.problems import Secret
+from cfgate_middleware._core.problems import Problems, Secret
 from cfgate_middleware._core.verdicts import PASS, Authorizer
 from cfgate_middleware._keys.choice import AnySigner
 from cfgate_middleware._shell import GateShell
 from cfgate_middleware.distribution import Distribution
-
-if TYPE_CHECKING:
-    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 
 class CloudFrontGate(GateShell):
@@ -27,22 +25,18 @@ class CloudFrontGate(GateShell):
             ``environ["cfgate.path"]`` is the decoded path on the distribution that a yes will sign.
         prefix: the path below which the gate answers, relative to where it is mounted, such as ``"/private"``.
         distribution: a :class:`Distribution`; then no domain and no key options.
-        domain, key_pair_id, private_key, priv_key_string, signer, keys, hash_algorithm: instead of a distribution, what
-            to build one from; the arguments of :class:`Distribution`.
-        expires: seconds (int or timedelta) every redirect is valid at least; 60, or the distribution's.
-        reuse_for: seconds during which every redirect of one object has the same URL, so that browsers can cache the
-            object; at most ``expires``. The URL is then valid for up to ``expires + reuse_for`` seconds. 0, or the
-            distribution's.
+        domain, key_pair_id, private_key, priv_key_string, keys, signer, hash_algorithm: what to build a distribution
+            from, instead; see there.
+        expires, reuse_for: those of this gate, instead of the distribution's; see there.
         code: redirect status: 303, 301, 302, 307 or 308.
         headers: extra header fields on grants.
         forward_query: names of viewer parameters to keep in the signed URL.
         index: file name appended to a path that ends in ``/``.
         answer: ``"redirect"``; ``"cookies"``: signed cookies and a redirect to the clean URL; ``"json"``: the URL as
             JSON for scripts that accept it.
-        cookie_domain: for cookies; a domain that covers the distribution's host. Without it the cookies belong to
-            the host that sets them.
-        cookie_path: for cookies; without it, the path of what is granted.
-        cookie_samesite: for cookies: ``"Lax"``, ``"Strict"`` or ``"None"``.
+        cookie_domain: one that covers the distribution's host; without it, cookies belong to the host that sets them.
+        cookie_path: the ``Path`` of cookies; without it, the path of what is granted.
+        cookie_samesite: ``"Lax"``, ``"Strict"`` or ``"None"``.
         on_decision: called with the :class:`DecisionRecord` of every request below the prefix, after signing and before
             the response starts; what it raises propagates.
 
@@ -92,12 +86,14 @@ class CloudFrontGate(GateShell):
         del prefix, distribution, domain, hash_algorithm, key_pair_id, private_key, priv_key_string, keys, signer
         del expires, reuse_for, code, headers, forward_query, index, answer, cookie_domain, cookie_path, cookie_samesite
         del on_decision
-        self._set_up(to_application, app, authorize, is_response, given)
+        problems = Problems()
+        self._app = cast(WSGIApplication, problems.check("app", to_application, app, secret=app is not None))
+        self._set_up(authorize, is_response, given, problems)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path_info = environ.get("PATH_INFO", "")
         if not self._gate.covers(path_info):
-            return self._app(environ, start_response)  # type: ignore[no-any-return]  # GateShell knows no WSGI
+            return self._app(environ, start_response)
         decision = self._gate.admit(
             environ["REQUEST_METHOD"], path_info, environ.get("QUERY_STRING", ""), environ.get("HTTP_ACCEPT", "")
         )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import logging
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from wsgiref.types import WSGIApplication
 
 from cfgate_middleware._core.problems import Problems, Secret, kind_of, shown
 from cfgate_middleware._core.verdicts import name_authorizer
@@ -13,14 +14,11 @@ from cfgate_middleware._options import KEY_OPTIONS, OPTIONS, compile_options, re
 from cfgate_middleware.errors import ConfigError
 from cfgate_middleware.middleware import CloudFrontGate
 
-if TYPE_CHECKING:
-    from wsgiref.types import WSGIApplication
-
 logger = logging.getLogger("cfgate_middleware")
 
 _ROLE = "authorize."
 _OPTIONS = {option.name: option for option in OPTIONS}
-_REQUIRED = frozenset(option.name for option in OPTIONS if option.required)
+_REQUIRED = [option.name for option in OPTIONS if option.required]
 _KEY_SOURCES = {"private_key", "priv_key_string", "keys"}
 
 Conf = Secret[Mapping[str, str]]  # a section, which may hold a key
@@ -50,7 +48,7 @@ def _to_filter(default: Conf, section: Conf) -> Callable[[WSGIApplication | None
     problems = Problems()
     _check_names(section, problems)
     conf = _with_dropped(default, section, problems)
-    arguments: Secret[dict[str, Any]] = Secret(dict.fromkeys(KEY_OPTIONS | _REQUIRED))
+    arguments: Secret[dict[str, Any]] = Secret(dict.fromkeys([*KEY_OPTIONS, *_REQUIRED]))
     for name, option in _OPTIONS.items():
         if option.read is not None and name in conf.value:
             arguments.value[name] = problems.check(name, option.read, conf.value[name].strip(), secret=option.secret)

@@ -15,7 +15,7 @@ from cfgate_middleware._core.problems import Problems, Secret
 from cfgate_middleware._core.signing import GrantSigner
 from cfgate_middleware._core.verdicts import PASS, name_authorizer
 from cfgate_middleware._keys.choice import AnySigner
-from cfgate_middleware._options import OPTIONS, compile_options
+from cfgate_middleware._options import DEFAULTS, compile_options
 from cfgate_middleware.distribution import parse_object_url, shown_location, to_response
 from cfgate_middleware.errors import AuthorizerError
 from cfgate_middleware.middleware import ask, is_response, no_store
@@ -63,10 +63,9 @@ class CloudFrontRedirect:
     ) -> None:
         url = Secret(location)
         given: Secret[dict[str, Any]] = Secret(
-            {option.name: None for option in OPTIONS if not option.required}
-            | {"code": code, "headers": headers, "expires": expires, "hash_algorithm": hash_algorithm}
-            | {"key_pair_id": key_pair_id, "private_key": private_key, "priv_key_string": priv_key_string}
-            | {"signer": signer}
+            {"key_pair_id": key_pair_id, "private_key": private_key, "priv_key_string": priv_key_string}
+            | {"keys": None, "signer": signer, "hash_algorithm": hash_algorithm}
+            | {"code": code, "headers": headers, "expires": expires}
         )
         # No error tracker may find a key among the variables here, wherever it was put by mistake.
         del location, code, headers, expires, hash_algorithm, key_pair_id, private_key, priv_key_string, signer
@@ -84,7 +83,7 @@ class CloudFrontRedirect:
         base_url, self._facts = cast("tuple[str, Facts]", parts)
         self.clock: Callable[[], float] = time.time
         grant_signer = GrantSigner(base_url, values["ring"], values["expires"])
-        self._gate = Gate({"prefix": "", **values}, grant_signer, name or "", is_response)
+        self._gate = Gate({"prefix": "", **DEFAULTS, **values}, grant_signer, name or "", is_response)
 
     def authorize(self, *args: Any, **kwargs: Any) -> object:
         """Return a verdict; override this where ``authorize=`` is not given."""
