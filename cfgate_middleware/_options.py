@@ -20,10 +20,7 @@ from cfgate_middleware._keys.choice import choose_ring
 def read_text(text: str) -> str:
     """Read a value as it is, unless PasteDeploy took a comment for a part of it."""
     if comment := re.search(r"(?:^|(?<=\s))[;#]", text):
-        raise ValueError(
-            f"PasteDeploy takes the inline comment after {comment[0]!r} for part of the value; put it on a line "
-            "of its own"
-        )
+        raise ValueError(f"PasteDeploy keeps the inline comment after {comment[0]!r}; put it on a line of its own")
     return text
 
 
@@ -41,13 +38,11 @@ def read_names(text: str) -> list[str]:
 
 def read_fields(text: str) -> list[tuple[str, str]]:
     """Read lines ``Name: value``."""
-    fields = []
-    for number, line in enumerate(filter(None, text.splitlines()), start=1):
-        field, colon, value = line.partition(":")
-        if not colon:
+    lines = list(filter(None, text.splitlines()))
+    for number, line in enumerate(lines, start=1):
+        if ":" not in line:
             raise ValueError(f"line {number} is not a header field; expected 'Name: value' lines")
-        fields.append((field.strip(), value.strip()))
-    return fields
+    return [(name.strip(), value.strip()) for name, _, value in (line.partition(":") for line in lines)]
 
 
 def read_object(text: str) -> Any:
@@ -114,10 +109,8 @@ def compile_options(given: Secret[Mapping[str, Any]], problems: Problems) -> dic
     values: dict[str, Any] = {}
     for option in OPTIONS:
         if option.convert is not None and option.name in given.value:
-            value = given.value[option.name]
-            values[option.name] = problems.check(
-                option.name, option.convert, option.default if value is None else value, secret=option.secret
-            )
+            value = option.default if given.value[option.name] is None else given.value[option.name]
+            values[option.name] = problems.check(option.name, option.convert, value, secret=option.secret)
     if given.value.keys() >= {*KEY_OPTIONS}:
         values["ring"] = problems.attempt(choose_ring, given)
     _check_together(values, problems)
@@ -135,10 +128,7 @@ def _check_together(values: Mapping[str, Any], problems: Problems) -> None:
     host, base_path = urlsplit(base_url).hostname or "", f"{urlsplit(base_url).path}/"
     if domain is not None and host != domain and not host.endswith(f".{domain}"):
         problems.add(
-            f"cookie_domain={shown(domain)}: browsers would not send the cookies to {host}; expected a domain that "
-            "covers it"
+            f"cookie_domain={shown(domain)}: browsers would not send cookies to {host}; expected one that covers it"
         )
     if path is not None and not (base_path.startswith(f"{path.rstrip('/')}/") or path.startswith(base_path)):
-        problems.add(
-            f"cookie_path={shown(path)}: nothing below the domain's base path {base_path} would get the cookies"
-        )
+        problems.add(f"cookie_path={shown(path)}: nothing below the domain's base path {base_path} would get cookies")

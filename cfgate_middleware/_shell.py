@@ -26,17 +26,13 @@ class GateShell:
     distribution: Distribution
 
     def _set_up(
-        self,
-        authorize: object,
-        is_response: Callable[[object], bool],
-        given: Secret[dict[str, Any]],
-        problems: Problems,
+        self, authorize: Any, is_response: Callable[[object], bool], given: Secret[dict[str, Any]], problems: Problems
     ) -> None:
         """Compile the gate, or raise a ConfigError with every problem found."""
         name = problems.check("authorize", name_authorizer, authorize, secret=True)
         values = compile_options(_with_distribution(given, problems), problems)
         problems.raise_any()
-        self._authorize: Any = authorize
+        self._authorize = authorize
         self._on_decision: Callable[[DecisionRecord], object] | None = values["on_decision"]
         expires, reuse_for = values["expires"], values["reuse_for"]
         self.distribution = given.value["distribution"] or Distribution(

@@ -147,14 +147,12 @@ def signed_url(url: str, signer: AnySigner, *, now: float | None = None, **condi
 
     Args:
         url: the whole viewer URL, spelled as it is sent.
-        signer: a :class:`Signer`, a :class:`KeyRing`, or any object that implements the signer protocol.
+        signer: as for :class:`Distribution`.
         now: epoch seconds; the time of the call by default.
         conditions: those fields of :class:`Grant`; 60 seconds by default.
 
     Raises:
-        PathError: if the URL cannot be signed.
-        ConfigError: if the conditions cannot be signed.
-        SigningError: if the signer fails.
+        PathError, ConfigError, SigningError: as for :meth:`Distribution.sign`.
     """
     location, key = Secret(url), Secret(signer)
     del url, signer  # a URL that was signed before, or a key by mistake

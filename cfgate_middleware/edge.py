@@ -171,8 +171,7 @@ class _FileBody:
         self._file, self._start, self._stop = file, start, stop
 
     def app_iter_range(self, start: int, stop: int) -> _FileBody:
-        """Return the part WebOb asks for when it answers a Range."""
-        return _FileBody(self._file, start, stop)
+        return _FileBody(self._file, start, stop)  # for WebOb, when it answers a Range
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(FileIter(self._file).app_iter_range(self._start, self._stop))

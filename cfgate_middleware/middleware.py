@@ -9,7 +9,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from cfgate_middleware._core.answers import DecisionRecord, Facts
 from cfgate_middleware._core.checks import Pairs, is_deferred
-from cfgate_middleware._core.problems import Problems, Secret
+from cfgate_middleware._core.problems import Problems, Secret, kind_of
 from cfgate_middleware._core.verdicts import PASS, Authorizer
 from cfgate_middleware._keys.choice import AnySigner
 from cfgate_middleware._shell import GateShell
@@ -87,7 +87,9 @@ class CloudFrontGate(GateShell):
         del expires, reuse_for, code, headers, forward_query, index, answer, cookie_domain, cookie_path, cookie_samesite
         del on_decision
         problems = Problems()
-        self._app = cast(WSGIApplication, problems.check("app", to_application, app, secret=app is not None))
+        self._app: WSGIApplication = _not_found if app is None else app
+        if not callable(cast(object, self._app)):
+            problems.add(f"app is {kind_of(app)}: expected a WSGI application, or None for a gate without one")
         self._set_up(authorize, is_response, given, problems)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -104,8 +106,10 @@ class CloudFrontGate(GateShell):
         if decision.app is None:
             start_response(decision.status, decision.headers)
             return [decision.body] if decision.body else []
-        app = self._app if decision.app is PASS else no_store(decision.app)
-        return app(environ, start_response)
+        if decision.app is PASS:
+            return self._app(environ, start_response)
+        response: WSGIApplication = decision.app
+        return response(environ, no_store(start_response))
 
 
 def ask(authorize: Callable[..., object], *arguments: object) -> object:
@@ -123,31 +127,17 @@ def is_response(verdict: object) -> bool:
     return callable(verdict) and not isinstance(verdict, type) and not is_deferred(verdict)
 
 
-def to_application(app: WSGIApplication | None) -> WSGIApplication:
-    """Return the WSGI application that is wrapped; for None, one that answers 404."""
-    if app is None:
-        return _not_found
-    if not callable(app):
-        raise ValueError("expected a WSGI application, or None for a gate without one")
-    return app
+def no_store(start_response: StartResponse) -> StartResponse:
+    """Return what starts a response that is not ours, so that no cache keeps it unless it says how."""
 
+    def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Callable[[bytes], object]:
+        if not any(name.lower() == "cache-control" for name, _ in headers):
+            headers = [*headers, ("Cache-Control", "no-store")]
+        return start_response(status, headers, *exc_info)
 
-def no_store(app: WSGIApplication) -> WSGIApplication:
-    """Wrap a response that is not ours, so that no cache keeps it unless it says how."""
-
-    def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Callable[[bytes], object]:
-            if not any(name.lower() == "cache-control" for name, _ in headers):
-                headers = [*headers, ("Cache-Control", "no-store")]
-            return start_response(status, headers, *exc_info)
-
-        return app(environ, start)
-
-    return answer
+    return start
 
 
 def _not_found(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    body = b"404 Not Found\n"
-    fields = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
-    start_response("404 Not Found", fields)
-    return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+    start_response("404 Not Found", [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", "14")])
+    return [] if environ["REQUEST_METHOD"] == "HEAD" else [b"404 Not Found\n"]

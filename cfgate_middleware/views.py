@@ -106,7 +106,10 @@ class CloudFrontRedirect:
         if verdict is PASS:
             raise AuthorizerError("authorize() returned PASS, but a CloudFrontRedirect wraps no application")
         decision = self._gate.decide(self._facts, verdict, self.clock())
-        if isinstance(decision.app, webob.Response):
-            decision.app.headers.setdefault("Cache-Control", "no-store")
-            return decision.app
-        return to_response(decision) if decision.app is None else no_store(decision.app)
+        app = decision.app
+        if app is None:
+            return to_response(decision)
+        if not isinstance(app, webob.Response):
+            return lambda environ, start_response: app(environ, no_store(start_response))
+        app.headers.setdefault("Cache-Control", "no-store")
+        return app
