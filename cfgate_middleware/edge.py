@@ -15,6 +15,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, cast
 from urllib.parse import unquote, unquote_to_bytes, urlsplit
@@ -41,6 +42,7 @@ _PAGE = (
     "<body><h1>403 ERROR</h1><h2>The request could not be satisfied.</h2>"
     "<p>This distribution is not configured to allow the HTTP request method that was used.</p></body></html>"
 )
+_NOT_FOUND = (404, "text/plain", "Not found")
 
 
 class LocalEdge:
@@ -64,28 +66,25 @@ class LocalEdge:
     ) -> None:
         problems = Problems()
         self._serve = cast(Origin, problems.check("origin", _to_origin, origin))
-        self._base_url = cast(str, problems.check("public_url", _to_public_url, public_url))
+        base_url = problems.check("public_url", to_base_url, public_url) or ""
+        if urlsplit(base_url).path:
+            problems.add(f"public_url={shown(public_url)}: expected no path; an edge is at the root of its host")
         if not isinstance(cast(object, key_group), KeyGroup):
             problems.add(f"key_group is {kind_of(key_group)}: expected a KeyGroup")
         problems.raise_any()
-        self._key_group = key_group
+        self._verify = partial(verify, base_url=base_url, key_group=key_group)
         self.clock: Callable[[], float] = time.time
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         target = Secret(_raw_target(environ))
-        path = target.value.partition("?")[0]
+        path, viewer = target.value.partition("?")[0], environ.get("REMOTE_ADDR")
+        # As pairs: a mapping would hide cookies sent twice.
+        cookies = Secret([cookie.strip().partition("=")[::2] for cookie in environ.get("HTTP_COOKIE", "").split(";")])
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             answer: WSGIApplication = _refuse(path, "only GET and HEAD are allowed", 403, "text/html", _PAGE)
         else:
             try:
-                verified = verify(
-                    target.value,
-                    _cookies(environ),
-                    base_url=self._base_url,
-                    key_group=self._key_group,
-                    now=self.clock(),
-                    viewer_address=environ.get("REMOTE_ADDR"),
-                )
+                verified = self._verify(target.value, cookies.value, now=self.clock(), viewer_address=viewer)
             except VerificationError as error:
                 answer = _deny(path, f"{type(error).__name__}, {error}", error)
             else:
@@ -102,13 +101,6 @@ def _to_origin(origin: Any) -> Origin:
     return lambda environ, target: _file(root, target)
 
 
-def _to_public_url(public_url: object) -> str:
-    base_url = to_base_url(public_url)
-    if urlsplit(base_url).path:
-        raise ValueError("expected no path; an edge is at the root of its host")
-    return base_url
-
-
 def _raw_target(environ: WSGIEnvironment) -> str:
     """Return the request target as it was sent, or the spelling of it that servers without one leave possible."""
     target: str | None = environ.get("RAW_URI") or environ.get("REQUEST_URI")
@@ -118,12 +110,6 @@ def _raw_target(environ: WSGIEnvironment) -> str:
     path = f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}" or "/"
     query = environ.get("QUERY_STRING", "")
     return spell_path(path.encode("latin-1", "replace")) + (f"?{query}" if query else "")
-
-
-def _cookies(environ: WSGIEnvironment) -> list[tuple[str, str]]:
-    """Return all cookies as sent: a mapping would hide those sent twice."""
-    pairs = (cookie.strip().partition("=") for cookie in environ.get("HTTP_COOKIE", "").split(";"))
-    return [(name, value) for name, _, value in pairs]
 
 
 def _forward(application: WSGIApplication, environ: WSGIEnvironment, target: str) -> WSGIApplication:
@@ -138,18 +124,18 @@ def _file(root: Path, target: str) -> Response:
     try:
         decoded = unquote(path, errors="strict")
     except UnicodeDecodeError:
-        return _not_found(path, "the path is not UTF-8")
+        return _refuse(path, "the path is not UTF-8", *_NOT_FOUND)
     if not is_clean(decoded):
         return _deny(path, "the path has dot segments, empty segments, a backslash or controls")
     name = os.path.realpath(root / decoded[1:])
     if not Path(name).is_relative_to(root):
         return _deny(path, "the path leads out of the directory")
     if decoded.endswith("/") or not os.path.isfile(name):
-        return _not_found(path, "there is no such file")
+        return _refuse(path, "there is no such file", *_NOT_FOUND)
     try:
         file = open(name, "rb")  # noqa: SIM115 (the response body closes it)
     except OSError:
-        return _not_found(path, "the file cannot be opened")
+        return _refuse(path, "the file cannot be opened", *_NOT_FOUND)
     kind, encoding = mimetypes.guess_type(name)
     status = os.fstat(file.fileno())
     return Response(
@@ -182,10 +168,6 @@ class _FileBody:
 
 def _deny(path: str, reason: str, error: VerificationError | type[VerificationError] = VerificationError) -> Response:
     return _refuse(path, reason, 403, "text/xml", _XML.format(code=error.code, message=error.message))
-
-
-def _not_found(path: str, reason: str) -> Response:
-    return _refuse(path, reason, 404, "text/plain", "Not found")
 
 
 def _refuse(path: str, reason: str, status: int, content_type: str, text: str) -> Response:
