@@ -113,17 +113,12 @@ def compile_options(given: Secret[Mapping[str, Any]], problems: Problems) -> dic
             values[option.name] = problems.check(option.name, option.convert, value, secret=option.secret)
     if given.value.keys() >= {*KEY_OPTIONS}:
         values["ring"] = problems.attempt(choose_ring, given)
-    _check_together(values, problems)
-    return values
-
-
-def _check_together(values: Mapping[str, Any], problems: Problems) -> None:
-    """Find options that are fine alone but not together."""
+    # What is fine alone but not together.
     expires, reuse_for = values.get("expires"), values.get("reuse_for")
     if expires is not None and reuse_for is not None and reuse_for > expires:
         problems.add(f"reuse_for={reuse_for}: expected at most expires, which is {expires}")
     if (base_url := values.get("domain")) is None:
-        return
+        return values
     domain, path = values.get("cookie_domain"), values.get("cookie_path")
     host, base_path = urlsplit(base_url).hostname or "", f"{urlsplit(base_url).path}/"
     if domain is not None and host != domain and not host.endswith(f".{domain}"):
@@ -132,3 +127,4 @@ def _check_together(values: Mapping[str, Any], problems: Problems) -> None:
         )
     if path is not None and not (base_path.startswith(f"{path.rstrip('/')}/") or path.startswith(base_path)):
         problems.add(f"cookie_path={shown(path)}: nothing below the domain's base path {base_path} would get cookies")
+    return values

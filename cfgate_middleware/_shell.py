@@ -23,8 +23,6 @@ logger = logging.getLogger("cfgate_middleware")
 class GateShell:
     """The base of every shell: a gate compiled from options, its distribution, and what its users may ask of it."""
 
-    distribution: Distribution
-
     def _set_up(
         self, authorize: Any, is_response: Callable[[object], bool], given: Secret[dict[str, Any]], problems: Problems
     ) -> None:
@@ -35,7 +33,7 @@ class GateShell:
         self._authorize = authorize
         self._on_decision: Callable[[DecisionRecord], object] | None = values["on_decision"]
         expires, reuse_for = values["expires"], values["reuse_for"]
-        self.distribution = given.value["distribution"] or Distribution(
+        self.distribution: Distribution = given.value["distribution"] or Distribution(
             values["domain"], signer=values["ring"], expires=expires, reuse_for=reuse_for
         )
         signer = GrantSigner(values["domain"], self.distribution.ring, expires, reuse_for)

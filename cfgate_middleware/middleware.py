@@ -75,12 +75,11 @@ class CloudFrontGate(GateShell):
         on_decision: Callable[[DecisionRecord], object] | None = None,
     ) -> None:
         given: Secret[dict[str, Any]] = Secret(
-            {"prefix": prefix, "distribution": distribution, "domain": domain, "hash_algorithm": hash_algorithm}
-            | {"key_pair_id": key_pair_id, "private_key": private_key, "priv_key_string": priv_key_string}
-            | {"keys": keys, "signer": signer, "expires": expires, "reuse_for": reuse_for, "code": code}
-            | {"headers": headers, "forward_query": forward_query, "index": index, "answer": answer}
-            | {"cookie_domain": cookie_domain, "cookie_path": cookie_path, "cookie_samesite": cookie_samesite}
-            | {"on_decision": on_decision}
+            {"prefix": prefix, "distribution": distribution, "domain": domain, "key_pair_id": key_pair_id, "keys": keys}
+            | {"private_key": private_key, "priv_key_string": priv_key_string, "signer": signer, "expires": expires}
+            | {"hash_algorithm": hash_algorithm, "reuse_for": reuse_for, "forward_query": forward_query, "index": index}
+            | {"code": code, "headers": headers, "answer": answer, "cookie_domain": cookie_domain}
+            | {"cookie_path": cookie_path, "cookie_samesite": cookie_samesite, "on_decision": on_decision}
         )
         # No error tracker may find a key among the variables here, wherever it was put by mistake.
         del prefix, distribution, domain, hash_algorithm, key_pair_id, private_key, priv_key_string, keys, signer

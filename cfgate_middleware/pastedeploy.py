@@ -89,8 +89,7 @@ def _with_dropped(default: Conf, section: Conf, problems: Problems) -> Conf:
     conf = Secret(dict(section.value))
     for name in (default.value.keys() - section.value.keys()) & (needed | _OPTIONS.keys()):
         trap = (
-            f"{name} is set in [DEFAULT], so PasteDeploy drops it from this section; "
-            f"write 'get {name} = {name}' here to use the value of [DEFAULT], or rename it there"
+            f"{name} is set in [DEFAULT], so PasteDeploy drops it here; write 'get {name} = {name}', or rename it there"
         )
         if name in needed:
             problems.add(trap)

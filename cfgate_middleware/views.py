@@ -93,8 +93,8 @@ class CloudFrontRedirect:
         """Ask the authorizer and return the answer for the view to return.
 
         Returns:
-            the redirect or the refusal as a ``webob.Response``, which is a WSGI application too; where the
-            authorizer returned or raised a response of its own, that one, kept out of caches.
+            the redirect or the refusal as a ``webob.Response``, which is a WSGI application too; or the response that
+            the authorizer returned or raised, kept out of caches.
 
         Raises:
             AuthorizerError: if the return value is not a valid verdict, or is PASS: a view wraps no application.
