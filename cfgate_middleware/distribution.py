@@ -65,12 +65,11 @@ class Distribution:
         expires: int | timedelta = 60,
         reuse_for: int | timedelta = 0,
     ) -> None:
-        given: Secret[Mapping[str, Any]] = Secret(
+        given: Secret[Mapping[str, Any]] = Secret(  # no error tracker may find a key, wherever it was put by mistake
             {"domain": domain, "hash_algorithm": hash_algorithm, "expires": expires, "reuse_for": reuse_for}
             | {"key_pair_id": key_pair_id, "private_key": private_key, "priv_key_string": priv_key_string}
             | {"keys": keys, "signer": signer}
         )
-        # No error tracker may find a key among the variables here, wherever it was put by mistake.
         del domain, hash_algorithm, expires, reuse_for, key_pair_id, private_key, priv_key_string, keys, signer
         problems = Problems()
         values = compile_options(given, problems)

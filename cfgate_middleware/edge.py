@@ -31,8 +31,6 @@ from cfgate_middleware.verify import KeyGroup, VerificationError, verify
 
 Origin = Callable[[WSGIEnvironment, str], WSGIApplication]  # what serves a target, after the request was checked
 
-_log = logging.getLogger(__name__)
-
 # One line without a newline, text/xml without a charset: https://github.com/vrtdev/aws-cloudfront-authorizer
 _XML = '<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>{message}</Message></Error>'
 # What is refused before signatures are looked at comes as a page, not as XML:
@@ -172,7 +170,7 @@ def _deny(path: str, reason: str, error: VerificationError | type[VerificationEr
 
 def _refuse(path: str, reason: str, status: int, content_type: str, text: str) -> Response:
     """Log the path and the true reason, and answer with what CloudFront would say."""
-    _log.warning("%d for %s: %s", status, shown(path), reason)
+    logging.getLogger(__name__).warning("%d for %s: %s", status, shown(path), reason)
     headers = [("Content-Type", content_type), ("Content-Length", str(len(text)))]
     headers += [("Server", "CloudFront"), ("X-Cache", "Error from cloudfront")]
     return Response(status=status, headerlist=headers, app_iter=[text.encode("ascii")])

@@ -45,7 +45,6 @@ class CloudFrontGate(GateShell):
 
     Attributes:
         distribution: the :class:`Distribution` that is signed for.
-        clock: that of the distribution; replace it to test at another time.
     """
 
     def __init__(
@@ -74,14 +73,13 @@ class CloudFrontGate(GateShell):
         cookie_samesite: str = "Lax",
         on_decision: Callable[[DecisionRecord], object] | None = None,
     ) -> None:
-        given: Secret[dict[str, Any]] = Secret(
+        given: Secret[dict[str, Any]] = Secret(  # no error tracker may find a key, wherever it was put by mistake
             {"prefix": prefix, "distribution": distribution, "domain": domain, "key_pair_id": key_pair_id, "keys": keys}
             | {"private_key": private_key, "priv_key_string": priv_key_string, "signer": signer, "expires": expires}
             | {"hash_algorithm": hash_algorithm, "reuse_for": reuse_for, "forward_query": forward_query, "index": index}
             | {"code": code, "headers": headers, "answer": answer, "cookie_domain": cookie_domain}
             | {"cookie_path": cookie_path, "cookie_samesite": cookie_samesite, "on_decision": on_decision}
         )
-        # No error tracker may find a key among the variables here, wherever it was put by mistake.
         del prefix, distribution, domain, hash_algorithm, key_pair_id, private_key, priv_key_string, keys, signer
         del expires, reuse_for, code, headers, forward_query, index, answer, cookie_domain, cookie_path, cookie_samesite
         del on_decision

@@ -10,15 +10,12 @@ from wsgiref.types import WSGIApplication
 
 from cfgate_middleware._core.problems import Problems, Secret, kind_of, shown
 from cfgate_middleware._core.verdicts import name_authorizer
-from cfgate_middleware._options import KEY_OPTIONS, OPTIONS, compile_options, read_object, read_text
+from cfgate_middleware._options import OPTIONS, compile_options, read_object, read_text
 from cfgate_middleware.errors import ConfigError
 from cfgate_middleware.middleware import CloudFrontGate
 
-logger = logging.getLogger("cfgate_middleware")
-
 _ROLE = "authorize."
 _OPTIONS = {option.name: option for option in OPTIONS}
-_REQUIRED = [option.name for option in OPTIONS if option.required]
 _KEY_SOURCES = {"private_key", "priv_key_string", "keys"}
 
 Conf = Secret[Mapping[str, str]]  # a section, which may hold a key
@@ -48,7 +45,7 @@ def _to_filter(default: Conf, section: Conf) -> Callable[[WSGIApplication | None
     problems = Problems()
     _check_names(section, problems)
     conf = _with_dropped(default, section, problems)
-    arguments: Secret[dict[str, Any]] = Secret(dict.fromkeys([*KEY_OPTIONS, *_REQUIRED]))
+    arguments: Secret[dict[str, Any]] = Secret(dict.fromkeys(_OPTIONS))
     for name, option in _OPTIONS.items():
         if option.read is not None and name in conf.value:
             arguments.value[name] = problems.check(name, option.read, conf.value[name].strip(), secret=option.secret)
@@ -80,7 +77,7 @@ def _with_dropped(default: Conf, section: Conf, problems: Problems) -> Conf:
     Returns:
         the section, completed with what it cannot do without, so that a dropped option is not reported as missing too.
     """
-    needed = {"authorize", *_REQUIRED}
+    needed = {"authorize", *(name for name, option in _OPTIONS.items() if option.required)}
     needed |= {name for name in default.value if name.startswith(_ROLE)}  # else another authorizer would decide
     if "keys" not in section.value:
         needed.add("key_pair_id")
@@ -95,7 +92,7 @@ def _with_dropped(default: Conf, section: Conf, problems: Problems) -> Conf:
             problems.add(trap)
             conf.value[name] = default.value[name]
         else:
-            logger.warning("%s", trap)
+            logging.getLogger("cfgate_middleware").warning("%s", trap)
     return conf
 
 

@@ -62,12 +62,11 @@ class CloudFrontRedirect:
         expires: int | timedelta = 60,
     ) -> None:
         url = Secret(location)
-        given: Secret[dict[str, Any]] = Secret(
+        given: Secret[dict[str, Any]] = Secret(  # no error tracker may find a key, wherever it was put by mistake
             {"key_pair_id": key_pair_id, "private_key": private_key, "priv_key_string": priv_key_string}
             | {"keys": None, "signer": signer, "hash_algorithm": hash_algorithm}
             | {"code": code, "headers": headers, "expires": expires}
         )
-        # No error tracker may find a key among the variables here, wherever it was put by mistake.
         del location, code, headers, expires, hash_algorithm, key_pair_id, private_key, priv_key_string, signer
         problems = Problems()
         parts = problems.check(f"location={shown_location(url)}", parse_object_url, url)
