@@ -61,14 +61,11 @@ def optional(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 class Option(NamedTuple):
-    """A row of the table."""
-
     name: str  # the Python keyword and the ini key
     meaning: str
     convert: Callable[[Any], Any] | None = None  # to what is used; None for a key option, all of which make one ring
     default: object = None  # what None means
-    # From ini text to what Python code would give: str if it may hold any character, such as PEM; None if it cannot be.
-    read: Callable[[str], Any] | None = read_text
+    read: Callable[[str], Any] | None = read_text  # from ini text: str if any character is fine; None if it cannot be
     of_distribution: bool = False  # a gate may have it too, and then builds its own distribution
     required: bool = False
     secret: bool = False  # whether errors may only show what kind of value it is
@@ -102,10 +99,7 @@ DEFAULTS = {option.name: option.convert(option.default) for option in OPTIONS if
 
 
 def compile_options(given: Secret[Mapping[str, Any]], problems: Problems) -> dict[str, Any]:
-    """Return the compiled values of the options that are given, by name; the key options become ``ring``.
-
-    What is wrong is kept in ``problems``, and its value is None then.
-    """
+    """Return the compiled values of the options given, by name, None if wrong; the key options become ``ring``."""
     values: dict[str, Any] = {}
     for option in OPTIONS:
         if option.convert is not None and option.name in given.value:

@@ -14,10 +14,8 @@ from cfgate_middleware._core.problems import Problems, Secret, kind_of, shown
 from cfgate_middleware._core.signing import GrantSigner
 from cfgate_middleware._core.verdicts import name_authorizer
 from cfgate_middleware._options import KEY_OPTIONS, compile_options
-from cfgate_middleware.distribution import Distribution
+from cfgate_middleware.distribution import Distribution, logger
 from cfgate_middleware.errors import ConfigError, SigningError
-
-logger = logging.getLogger("cfgate_middleware")
 
 
 class GateShell:
@@ -53,9 +51,7 @@ class GateShell:
         return self.distribution.sign(path, **conditions)
 
     def clear_cookies(self, *paths: str) -> list[tuple[str, str]]:
-        """Return the header fields with which a log-out view clears signed cookies from this browser.
-
-        Access ends when the grant ends, not here: a copy of the cookies works until then.
+        """Return the header fields that clear signed cookies from this browser; a copy works until the grant ends.
 
         Args:
             paths: the decoded scopes and objects that cookies were set for; with the option ``cookie_path``, none.
@@ -101,9 +97,8 @@ def _with_distribution(given: Secret[dict[str, Any]], problems: Problems) -> Sec
         problems.add(f"distribution and {' and '.join(both)} are both given; a distribution has its own: leave one out")
     own = Secret({name: value for name, value in given.value.items() if name not in replaced})
     if isinstance(distribution, Distribution):
-        life = {"expires": distribution.expires, "reuse_for": distribution.reuse_for}
-        own.value.update({name: value for name, value in life.items() if own.value[name] is None})
-        own.value["domain"] = distribution.base_url
+        its = {"domain": distribution.base_url, "expires": distribution.expires, "reuse_for": distribution.reuse_for}
+        own.value.update({name: value for name, value in its.items() if own.value.get(name) is None})
     else:
         problems.add(f"distribution is {kind_of(distribution)}; expected a Distribution")
     return own

@@ -34,9 +34,8 @@ class Distribution:
     Args:
         domain: its address, such as ``"https://d111111abcdef8.cloudfront.net"``; a base path is put before every path.
         key_pair_id: the public key's id at CloudFront.
-        private_key: path, PEM text or bytes, a ``cryptography`` private key, or a reference: ``env:NAME``,
-            ``kms:KEY``, ``secretsmanager:NAME``, ``ssm:NAME``.
-        priv_key_string: the name Flask-CloudFront gave ``private_key``.
+        private_key, priv_key_string: path, PEM text or bytes, a ``cryptography`` private key, or a reference:
+            ``env:NAME``, ``kms:KEY``, ``secretsmanager:NAME``, ``ssm:NAME``; the second name is Flask-CloudFront's.
         keys: several keys in rotation, oldest first: a :class:`KeyRing`, lines ``KEY_PAIR_ID SOURCE [ISO-8601
             activation time]`` or tuples of the same, or ``file:PATH`` of such lines, which is watched.
         signer: a :class:`Signer`, a :class:`KeyRing`, or any object that implements the signer protocol.
@@ -80,8 +79,7 @@ class Distribution:
         self.expires: int = values["expires"]
         self.reuse_for: int = values["reuse_for"]
         self._signer = GrantSigner(self.base_url, self.ring, self.expires, self.reuse_for)
-        key = self.ring.current(self.clock())
-        if self.reuse_for and not key.deterministic:
+        if self.reuse_for and not (key := self.ring.current(self.clock())).deterministic:
             reuse = "signs differently each time, so URLs repeat within one process only"
             logger.warning("reuse_for: key %s %s", key.key_pair_id, reuse)
         if self.base_url.startswith("http://") and not is_loopback(self.base_url):
@@ -106,11 +104,7 @@ class Distribution:
         return self._sign(path, ScopedConditions, conditions).to_cookies()
 
     def query(self, scope: str, **conditions: Unpack[PolicyConditions]) -> str:
-        """Return the query string that opens everything below a scope, to be put on each of its URLs.
-
-        Args:
-            scope: decoded path on the distribution that ends in ``/``, such as ``"/films/42/"``; ``"/"`` for all.
-        """
+        """Return the query string that opens all below ``scope``, a decoded path with a final ``/``; else as :meth:`sign`."""
         if not is_scope_path(scope):
             raise PathError(f"scope={shown(scope)}: expected a clean decoded path that starts and ends with '/'")
         grant = Grant.of(ScopedConditions, {**conditions, "scope": scope})

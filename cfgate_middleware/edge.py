@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, cast
 from urllib.parse import unquote, unquote_to_bytes, urlsplit
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -47,8 +47,7 @@ class LocalEdge:
     """A WSGI application that answers as a CloudFront distribution with one behaviour and one key group would.
 
     Args:
-        origin: what lies behind it: a directory, or a WSGI application, which sees the request without CloudFront's
-            own query parameters.
+        origin: a directory, or a WSGI application, which sees requests without CloudFront's own query parameters.
         key_group: the public keys that may have signed.
         public_url: ``scheme://host[:port]`` under which viewers reach it; what was signed must begin with it.
 
@@ -63,7 +62,12 @@ class LocalEdge:
         self, origin: str | os.PathLike[str] | WSGIApplication, key_group: KeyGroup, *, public_url: str
     ) -> None:
         problems = Problems()
-        self._serve = cast(Origin, problems.check("origin", _to_origin, origin))
+        if callable(origin):
+            self._serve: Origin = partial(_forward, origin)
+        elif isinstance(origin, str | os.PathLike) and os.path.isdir(origin):
+            self._serve = partial(_file, Path(os.path.realpath(origin)))
+        else:
+            problems.add(f"origin={shown(origin)}: expected an existing directory or a WSGI application")
         base_url = problems.check("public_url", to_base_url, public_url) or ""
         if urlsplit(base_url).path:
             problems.add(f"public_url={shown(public_url)}: expected no path; an edge is at the root of its host")
@@ -75,28 +79,17 @@ class LocalEdge:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         target = Secret(_raw_target(environ))
-        path, viewer = target.value.partition("?")[0], environ.get("REMOTE_ADDR")
+        path = target.value.partition("?")[0]
+        if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
+            return _refuse(path, "only GET and HEAD are allowed", 403, "text/html", _PAGE)(environ, start_response)
         # As pairs: a mapping would hide cookies sent twice.
         cookies = Secret([cookie.strip().partition("=")[::2] for cookie in environ.get("HTTP_COOKIE", "").split(";")])
-        if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
-            answer: WSGIApplication = _refuse(path, "only GET and HEAD are allowed", 403, "text/html", _PAGE)
-        else:
-            try:
-                verified = self._verify(target.value, cookies.value, now=self.clock(), viewer_address=viewer)
-            except VerificationError as error:
-                answer = _deny(path, f"{type(error).__name__}, {error}", error)
-            else:
-                answer = self._serve(environ, verified.origin_target)
-        return answer(environ, start_response)
-
-
-def _to_origin(origin: Any) -> Origin:
-    if callable(origin):
-        return lambda environ, target: _forward(origin, environ, target)
-    if not isinstance(origin, str | os.PathLike) or not os.path.isdir(origin):
-        raise ValueError("expected an existing directory or a WSGI application")
-    root = Path(os.path.realpath(origin))
-    return lambda environ, target: _file(root, target)
+        viewer = environ.get("REMOTE_ADDR")
+        try:
+            verified = self._verify(target.value, cookies.value, now=self.clock(), viewer_address=viewer)
+        except VerificationError as error:
+            return _deny(path, f"{type(error).__name__}, {error}", error)(environ, start_response)
+        return self._serve(environ, verified.origin_target)(environ, start_response)
 
 
 def _raw_target(environ: WSGIEnvironment) -> str:
@@ -117,7 +110,7 @@ def _forward(application: WSGIApplication, environ: WSGIEnvironment, target: str
     return lambda _, start_response: application(forwarded, start_response)
 
 
-def _file(root: Path, target: str) -> Response:
+def _file(root: Path, _: WSGIEnvironment, target: str) -> Response:
     path = target.partition("?")[0]
     try:
         decoded = unquote(path, errors="strict")

@@ -8,11 +8,7 @@ class CFGateError(Exception):
 
 
 class ConfigError(CFGateError, ValueError):
-    """Wrong configuration or arguments, found before anything is signed.
-
-    Attributes:
-        problems: every problem found, one sentence each.
-    """
+    """Wrong configuration or arguments, found before anything is signed; ``problems`` has a sentence (str) for each."""
 
     def __init__(self, *problems: str) -> None:
         self.problems = problems

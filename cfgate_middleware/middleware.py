@@ -24,21 +24,19 @@ class CloudFrontGate(GateShell):
         authorize: called with environ for every clean GET or HEAD below the prefix; returns a verdict.
             ``environ["cfgate.path"]`` is the decoded path on the distribution that a yes will sign.
         prefix: the path below which the gate answers, relative to where it is mounted, such as ``"/private"``.
-        distribution: a :class:`Distribution`; then no domain and no key options.
-        domain, key_pair_id, private_key, priv_key_string, keys, signer, hash_algorithm: what to build a distribution
-            from, instead; see there.
-        expires, reuse_for: those of this gate, instead of the distribution's; see there.
+        distribution: a :class:`Distribution`, instead of a domain and keys.
+        domain, key_pair_id, private_key, priv_key_string, keys, signer, hash_algorithm: as for :class:`Distribution`.
+        expires, reuse_for: the same, for this gate alone; by default the distribution's.
         code: redirect status: 303, 301, 302, 307 or 308.
         headers: extra header fields on grants.
         forward_query: names of viewer parameters to keep in the signed URL.
         index: file name appended to a path that ends in ``/``.
-        answer: ``"redirect"``; ``"cookies"``: signed cookies and a redirect to the clean URL; ``"json"``: the URL as
-            JSON for scripts that accept it.
+        answer: ``"redirect"``, ``"cookies"`` (and a redirect to the clean URL) or ``"json"`` (to scripts that accept it).
         cookie_domain: one that covers the distribution's host; without it, cookies belong to the host that sets them.
         cookie_path: the ``Path`` of cookies; without it, the path of what is granted.
         cookie_samesite: ``"Lax"``, ``"Strict"`` or ``"None"``.
-        on_decision: called with the :class:`DecisionRecord` of every request below the prefix, after signing and before
-            the response starts; what it raises propagates.
+        on_decision: called with the :class:`DecisionRecord` of every request below the prefix, before the response
+            starts; what it raises propagates.
 
     Raises:
         ConfigError: with every problem found.
@@ -105,8 +103,7 @@ class CloudFrontGate(GateShell):
             return [decision.body] if decision.body else []
         if decision.app is PASS:
             return self._app(environ, start_response)
-        response: WSGIApplication = decision.app
-        return response(environ, no_store(start_response))
+        return cast(WSGIApplication, decision.app)(environ, no_store(start_response))
 
 
 def ask(authorize: Callable[..., object], *arguments: object) -> object:

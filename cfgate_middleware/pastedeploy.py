@@ -62,7 +62,7 @@ def _to_filter(default: Conf, section: Conf) -> Callable[[WSGIApplication | None
 
 def _check_names(section: Conf, problems: Problems) -> None:
     known = sorted({"authorize", *(name for name, option in _OPTIONS.items() if option.read is not None)})
-    for name in (name for name in section.value if name not in known):
+    for name in [name for name in section.value if name not in known]:
         if name in _OPTIONS:
             problems.add(f"{name}: this option takes a Python object and cannot be set in an ini file")
         elif not name.startswith(_ROLE):
@@ -72,11 +72,7 @@ def _check_names(section: Conf, problems: Problems) -> None:
 
 
 def _with_dropped(default: Conf, section: Conf, problems: Problems) -> Conf:
-    """Report options that [DEFAULT] has too: PasteDeploy silently drops those from the section.
-
-    Returns:
-        the section, completed with what it cannot do without, so that a dropped option is not reported as missing too.
-    """
+    """Report options that PasteDeploy silently drops because [DEFAULT] has them too; put back those that are needed."""
     needed = {"authorize", *(name for name, option in _OPTIONS.items() if option.required)}
     needed |= {name for name in default.value if name.startswith(_ROLE)}  # else another authorizer would decide
     if "keys" not in section.value:
@@ -85,9 +81,7 @@ def _with_dropped(default: Conf, section: Conf, problems: Problems) -> Conf:
         needed |= _KEY_SOURCES
     conf = Secret(dict(section.value))
     for name in (default.value.keys() - section.value.keys()) & (needed | _OPTIONS.keys()):
-        trap = (
-            f"{name} is set in [DEFAULT], so PasteDeploy drops it here; write 'get {name} = {name}', or rename it there"
-        )
+        trap = f"{name} is set in [DEFAULT]: PasteDeploy drops it here; write 'get {name} = {name}' or rename it there"
         if name in needed:
             problems.add(trap)
             conf.value[name] = default.value[name]
@@ -112,9 +106,8 @@ def _to_authorizer(conf: Conf) -> Any:
     if not lines:
         return authorizer
     if not callable(authorizer):
-        raise ConfigError(
-            f"authorize is {kind_of(authorizer)}; expected a callable that takes {', '.join(roles.value)}"
-        )
+        names = ", ".join(roles.value)
+        raise ConfigError(f"authorize is {kind_of(authorizer)}; expected a callable that takes {names}")
     try:
         return authorizer(**roles.value)
     except (TypeError, ValueError) as error:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
+from wsgiref.types import WSGIApplication
 
 from cfgate_middleware._core.answers import Facts
 from cfgate_middleware._core.checks import Pairs
@@ -21,8 +22,6 @@ from cfgate_middleware.errors import AuthorizerError
 from cfgate_middleware.middleware import ask, is_response, no_store
 
 if TYPE_CHECKING:
-    from wsgiref.types import WSGIApplication
-
     import webob
 
 
@@ -33,8 +32,7 @@ class CloudFrontRedirect:
 
     Args:
         location: the whole viewer URL, spelled as it is sent; a bare domain signs ``/``.
-        code: redirect status: 303, 301, 302, 307 or 308.
-        headers: extra header fields on the redirect.
+        code, headers: as for :class:`CloudFrontGate`.
         authorize: called with what ``go`` is called with; returns a verdict.
         signer: a :class:`Signer`, built once at import: loading an RSA key costs about 30 ms.
         key_pair_id, private_key, priv_key_string, hash_algorithm: what to build a signer from, instead.
