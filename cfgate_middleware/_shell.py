@@ -30,11 +30,10 @@ class GateShell:
         problems.raise_any()
         self._authorize = authorize
         self._on_decision: Callable[[DecisionRecord], object] | None = values["on_decision"]
-        expires, reuse_for = values["expires"], values["reuse_for"]
         self.distribution: Distribution = given.value["distribution"] or Distribution(
-            values["domain"], signer=values["ring"], expires=expires, reuse_for=reuse_for
+            values["domain"], signer=values["ring"], expires=values["expires"], reuse_for=values["reuse_for"]
         )
-        signer = GrantSigner(values["domain"], self.distribution.ring, expires, reuse_for)
+        signer = GrantSigner(values["domain"], self.distribution.ring, values["expires"], values["reuse_for"])
         self._gate = Gate(values, signer, name or "", is_response)
 
     @property

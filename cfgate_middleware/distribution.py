@@ -104,7 +104,7 @@ class Distribution:
         return self._sign(path, ScopedConditions, conditions).to_cookies()
 
     def query(self, scope: str, **conditions: Unpack[PolicyConditions]) -> str:
-        """Return the query string that opens all below ``scope``, a decoded path with a final ``/``; else as :meth:`sign`."""
+        """Return the query string to open all below ``scope``, a decoded path ending in ``/``; else as :meth:`sign`."""
         if not is_scope_path(scope):
             raise PathError(f"scope={shown(scope)}: expected a clean decoded path that starts and ends with '/'")
         grant = Grant.of(ScopedConditions, {**conditions, "scope": scope})

@@ -31,7 +31,7 @@ class CloudFrontGate(GateShell):
         headers: extra header fields on grants.
         forward_query: names of viewer parameters to keep in the signed URL.
         index: file name appended to a path that ends in ``/``.
-        answer: ``"redirect"``, ``"cookies"`` (and a redirect to the clean URL) or ``"json"`` (to scripts that accept it).
+        answer: ``"redirect"``, ``"cookies"`` and a redirect to the clean URL, or ``"json"`` for scripts that accept it.
         cookie_domain: one that covers the distribution's host; without it, cookies belong to the host that sets them.
         cookie_path: the ``Path`` of cookies; without it, the path of what is granted.
         cookie_samesite: ``"Lax"``, ``"Strict"`` or ``"None"``.

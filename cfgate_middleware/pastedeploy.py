@@ -17,7 +17,6 @@ from cfgate_middleware.middleware import CloudFrontGate
 _ROLE = "authorize."
 _OPTIONS = {option.name: option for option in OPTIONS}
 _KEY_SOURCES = {"private_key", "priv_key_string", "keys"}
-
 Conf = Secret[Mapping[str, str]]  # a section, which may hold a key
 
 
