@@ -1,6 +1,7 @@
 """PEM and key objects: which keys CloudFront accepts, and how they sign and verify.
 
-This is the only module that imports ``cryptography``. Key types and hash algorithms:
+Strategy: all that differs between kinds of key is in one row per kind. This is the only module that imports
+``cryptography``. Key types and hash algorithms:
 https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-content-trusted-signers.html
 """
 
@@ -22,8 +23,50 @@ from cfgate_middleware._core.problems import Secret, kind_of
 PROBE = b"cfgate_middleware probe"  # what a key signs to prove itself
 
 _HASHES = {"SHA256": SHA256, "SHA1": SHA1}
-_RSA = (rsa.RSAPrivateKey, rsa.RSAPublicKey)
-_ECDSA = (ec.EllipticCurvePrivateKey, ec.EllipticCurvePublicKey)
+
+
+class _KeyType(NamedTuple):
+    """A kind of key that CloudFront knows."""
+
+    kind: str
+    private: type
+    public: type
+    signs_with: tuple[str, ...]  # the AWS CLI refuses ECDSA with SHA-1, though CloudFront verifies it: so do we
+    refused: Callable[[Any, bool], str]  # why CloudFront does not take a key of this kind, or ""
+    arguments: Callable[[Any, bool], tuple[object, ...]]  # what sign() and verify() take after the data
+
+
+def _refused_rsa(key: Any, legacy: bool) -> str:
+    if key.key_size == 2048 or (legacy and key.key_size == 4096):
+        return ""
+    hint = " (4096 only with a legacy APKA… key pair id)" if key.key_size == 4096 else ""
+    return f"that is an RSA key of {key.key_size} bits; CloudFront takes RSA 2048{hint} or ECDSA P-256"
+
+
+def _refused_ecdsa(key: Any, legacy: bool) -> str:
+    if key.curve.name == "secp256r1":
+        return ""
+    return f"that is an ECDSA key on curve {key.curve.name}; CloudFront takes P-256 (prime256v1) only"
+
+
+_KEY_TYPES = (
+    _KeyType(
+        "RSA",
+        rsa.RSAPrivateKey,
+        rsa.RSAPublicKey,
+        ("SHA256", "SHA1"),
+        _refused_rsa,
+        lambda hashed, _: (PKCS1v15(), hashed),
+    ),
+    _KeyType(
+        "ECDSA",
+        ec.EllipticCurvePrivateKey,
+        ec.EllipticCurvePublicKey,
+        ("SHA256",),
+        _refused_ecdsa,
+        lambda hashed, deterministic: (ec.ECDSA(hashed, deterministic_signing=deterministic),),  # RFC 6979
+    ),
+)
 
 
 class LoadedKey(NamedTuple):
@@ -44,23 +87,24 @@ def load_private_key(material: Secret[Any], hash_algorithm: str, key_pair_id: st
         ValueError: if CloudFront would not accept the key, or it cannot sign on this machine.
     """
     key = _read_private(material) if isinstance(material.value, str | bytes) else material
-    kind = _accept(key, "private", legacy=key_pair_id.startswith("APKA"))  # the old ids of accounts' own keys
-    # The AWS CLI refuses ECDSA with SHA-1, though CloudFront verifies it: we verify both and sign with SHA-256.
-    if kind == "ECDSA" and hash_algorithm != "SHA256":
+    row = _accept(key, "private", legacy=key_pair_id.startswith("APKA"))  # the old ids of accounts' own keys
+    if hash_algorithm not in row.signs_with:
+        only = ", ".join(row.signs_with)
         raise ValueError(
-            "an ECDSA key signs with SHA256 only, not with SHA1; leave hash_algorithm out or use an RSA key"
+            f"an {row.kind} key signs with {only} only, not with {hash_algorithm}; leave hash_algorithm out or use an "
+            "RSA key"
         )
     public_key = key.value.public_key()
     for deterministic in (True, False):
         try:
-            arguments = _arguments(kind, hash_algorithm, deterministic)
+            arguments = row.arguments(_HASHES[hash_algorithm](), deterministic)
             public_key.verify(key.value.sign(PROBE, *arguments), PROBE, *arguments)
         except UnsupportedAlgorithm:
             continue
         except InvalidSignature as error:
             raise ValueError("its signatures do not verify; the key is damaged") from error
         pem = Secret(public_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode("ascii"))
-        return LoadedKey(kind, hash_algorithm, deterministic, pem.value, key.value.sign, arguments)
+        return LoadedKey(row.kind, hash_algorithm, deterministic, pem.value, key.value.sign, arguments)
     raise ValueError(
         f"hash_algorithm={hash_algorithm!r}: this machine's OpenSSL refuses to sign with it "
         "(hardened and FIPS builds forbid SHA-1); use hash_algorithm='SHA256'"
@@ -70,7 +114,7 @@ def load_private_key(material: Secret[Any], hash_algorithm: str, key_pair_id: st
 class PublicKey:
     """The public half of a key pair: SPKI PEM, the only form CloudFront documents, or a ``cryptography`` key."""
 
-    __slots__ = ("_key", "_kind")
+    __slots__ = ("_key", "_row")
 
     def __init__(self, material: Secret[Any]) -> None:
         is_pem = isinstance(material.value, str | bytes)
@@ -78,12 +122,12 @@ class PublicKey:
             self._key: Any = serialization.load_pem_public_key(_to_bytes(material).value) if is_pem else material.value
         except (ValueError, UnsupportedAlgorithm) as error:
             raise ValueError(f"no public key in PEM could be read in {kind_of(material.value)}") from error
-        self._kind = _accept(Secret(self._key), "public", legacy=True)
+        self._row = _accept(Secret(self._key), "public", legacy=True)
 
     def verifies(self, signature: Secret[bytes], message: Secret[bytes], hash_algorithm: str) -> bool:
         """Return whether ``signature`` over ``message`` is this key's; ``hash_algorithm`` is ``SHA1`` or ``SHA256``."""
         try:
-            self._key.verify(signature.value, message.value, *_arguments(self._kind, hash_algorithm))
+            self._key.verify(signature.value, message.value, *self._row.arguments(_HASHES[hash_algorithm](), False))
         except InvalidSignature:
             return False
         return True
@@ -114,30 +158,18 @@ def _to_bytes(pem: Secret[str | bytes]) -> Secret[bytes]:
     return Secret(data.value.replace(b"\\r", b"").replace(b"\\n", b"\n").strip())
 
 
-def _accept(key: Secret[Any], half: str, legacy: bool) -> str:
-    """Return the kind of a key, or raise ValueError if CloudFront does not take it."""
-    if not isinstance(key.value, _RSA + _ECDSA):
-        name = type(key.value).__name__.removesuffix("PrivateKey").removesuffix("PublicKey")
-        raise ValueError(
-            f"that is of type {name or 'object'}; CloudFront takes RSA 2048 or ECDSA P-256 keys, given as PEM or as a "
-            f"cryptography {half} key"
-        )
-    found = "private" if hasattr(key.value, "public_key") else "public"
-    if found != half:
-        raise ValueError(f"that is a {found} key; expected the {half} key of the pair")
-    if isinstance(key.value, _ECDSA):
-        curve = key.value.curve.name
-        if curve != "secp256r1":
-            raise ValueError(f"that is an ECDSA key on curve {curve}; CloudFront takes P-256 (prime256v1) only")
-        return "ECDSA"
-    size = key.value.key_size
-    if size != 2048 and not (legacy and size == 4096):
-        hint = " (4096 only with a legacy APKA… key pair id)" if size == 4096 else ""
-        raise ValueError(f"that is an RSA key of {size} bits; CloudFront takes RSA 2048{hint} or ECDSA P-256")
-    return "RSA"
-
-
-def _arguments(kind: str, hash_algorithm: str, deterministic: bool = False) -> tuple[object, ...]:
-    """Return what sign() and verify() take after the data; deterministic signatures of ECDSA are those of RFC 6979."""
-    hashed = _HASHES[hash_algorithm]()
-    return (PKCS1v15(), hashed) if kind == "RSA" else (ec.ECDSA(hashed, deterministic_signing=deterministic),)
+def _accept(key: Secret[Any], half: str, legacy: bool) -> _KeyType:
+    """Return the row of a key, or raise ValueError if CloudFront does not take it."""
+    for row in _KEY_TYPES:
+        if isinstance(key.value, getattr(row, half)):
+            if refused := row.refused(key.value, legacy):
+                raise ValueError(refused)
+            return row
+        if isinstance(key.value, row.private | row.public):
+            other = "public" if half == "private" else "private"
+            raise ValueError(f"that is a {other} key; expected the {half} key of the pair")
+    name = type(key.value).__name__.removesuffix("PrivateKey").removesuffix("PublicKey")
+    raise ValueError(
+        f"that is of type {name or 'object'}; CloudFront takes RSA 2048 or ECDSA P-256 keys, given as PEM or as a "
+        f"cryptography {half} key"
+    )
