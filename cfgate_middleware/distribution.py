@@ -80,8 +80,8 @@ class Distribution:
         self.reuse_for: int = values["reuse_for"]
         self._signer = GrantSigner(self.base_url, self.ring, self.expires, self.reuse_for)
         if self.reuse_for and not (key := self.ring.current(self.clock())).deterministic:
-            reuse = "signs differently each time, so URLs repeat within one process only"
-            logger.warning("reuse_for: key %s %s", key.key_pair_id, reuse)
+            why = "signs differently each time, so URLs repeat within one process only"
+            logger.warning("reuse_for: key %s %s", key.key_pair_id, why)
         if self.base_url.startswith("http://") and not is_loopback(self.base_url):
             logger.warning("domain %s: signed URLs will cross the network in clear; use https", self.base_url)
 

@@ -29,7 +29,6 @@ from cfgate_middleware._core.encoding import is_clean, spell_path
 from cfgate_middleware._core.problems import Problems, Secret, kind_of, shown
 from cfgate_middleware.verify import KeyGroup, VerificationError, verify
 
-Origin = Callable[[WSGIEnvironment, str], WSGIApplication]  # what serves a target, after the request was checked
 # One line without a newline, text/xml without a charset: https://github.com/vrtdev/aws-cloudfront-authorizer
 _XML = '<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>{message}</Message></Error>'
 # What is refused before signatures are looked at comes as a page, not as XML:
@@ -40,6 +39,7 @@ _PAGE = (
     "<p>This distribution is not configured to allow the HTTP request method that was used.</p></body></html>"
 )
 _NOT_FOUND = (404, "text/plain", "Not found")
+Origin = Callable[[WSGIEnvironment, str], WSGIApplication]  # what serves a target, after the request was checked
 
 
 class LocalEdge:
@@ -83,10 +83,9 @@ class LocalEdge:
             return _refuse(path, "only GET and HEAD are allowed", 403, "text/html", _PAGE)(environ, start_response)
         # As pairs: a mapping would hide cookies sent twice.
         cookies = Secret([cookie.strip().partition("=")[::2] for cookie in environ.get("HTTP_COOKIE", "").split(";")])
+        viewer = environ.get("REMOTE_ADDR")
         try:
-            verified = self._verify(
-                target.value, cookies.value, now=self.clock(), viewer_address=environ.get("REMOTE_ADDR")
-            )
+            verified = self._verify(target.value, cookies.value, now=self.clock(), viewer_address=viewer)
         except VerificationError as error:
             return _deny(path, f"{type(error).__name__}, {error}", error)(environ, start_response)
         return self._serve(environ, verified.origin_target)(environ, start_response)
