@@ -77,7 +77,12 @@ class LocalEdge:
         allow_origin: str | Iterable[str] | None = None,
     ) -> None:
         problems = Problems()
-        self._serve = cast(Origin, problems.check("origin", _to_origin, origin))
+        if callable(origin):
+            self._serve: Origin = partial(_forward, origin)
+        elif isinstance(origin, str | os.PathLike) and os.path.isdir(origin):
+            self._serve = partial(_file, Path(os.path.realpath(origin)))
+        else:
+            problems.add(f"origin={shown(origin)}: expected an existing directory or a WSGI application")
         base_url = problems.check("public_url", to_base_url, public_url) or ""
         if urlsplit(base_url).path:
             problems.add(f"public_url={shown(public_url)}: expected no path; an edge is at the root of its host")
@@ -163,15 +168,6 @@ def _to_origins(value: object) -> tuple[str, ...] | None:
     return origins
 
 
-def _to_origin(origin: Any) -> Origin:
-    if callable(origin):
-        return lambda environ, target: _forward(origin, environ, target)
-    if not isinstance(origin, str | os.PathLike) or not os.path.isdir(origin):
-        raise ValueError("expected an existing directory or a WSGI application")
-    root = Path(os.path.realpath(origin))
-    return lambda environ, target: _file(root, target)
-
-
 def _raw_target(environ: WSGIEnvironment) -> tuple[str, Secret[str]]:
     """Return the request target as it was sent, or the spelling of it that servers without one leave possible.
 
@@ -194,7 +190,7 @@ def _forward(application: WSGIApplication, environ: WSGIEnvironment, target: str
     return lambda _, start_response: application(forwarded, start_response)
 
 
-def _file(root: Path, target: str) -> WSGIApplication:
+def _file(root: Path, _: WSGIEnvironment, target: str) -> WSGIApplication:
     path = target.partition("?")[0]
     try:
         decoded = unquote(path, errors="strict")
