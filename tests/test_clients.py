@@ -85,9 +85,9 @@ def serving(origin: Path | WSGIApplication, verdict: Any = True) -> Iterator[Sit
 
         return gate(environ, start)
 
-    def behind_gate(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
-        log_out = [("Location", f"{edge_url}/film/index.m3u8"), *gate.clear_cookies("/film/")]
-        start_response("303 See Other", log_out if environ["PATH_INFO"] == "/logout" else [("Location", "/private/")])
+    def log_out(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+        film = ("Location", f"{edge_url}/film/index.m3u8")
+        start_response("303 See Other", [film, *gate.clear_cookies("/film/")])
         return []
 
     def start_edge(environ: WSGIEnvironment, start_response: StartResponse) -> Any:
@@ -102,7 +102,7 @@ def serving(origin: Path | WSGIApplication, verdict: Any = True) -> Iterator[Sit
     site = Site(gate_url, {}, [])
     edge = LocalEdge(origin, KEY_GROUP, public_url=edge_url)
     options: dict[str, Any] = {"signer": SIGNER, "expires": 3600, "forward_query": ["v"]}
-    gate = CloudFrontGate(behind_gate, lambda environ: verdict, prefix="/private", domain=edge_url, **options)
+    gate = CloudFrontGate(log_out, lambda environ: verdict, prefix="/private", domain=edge_url, **options)
     for server in servers:
         threading.Thread(target=server.serve_forever, args=(0.02,)).start()
     try:
@@ -163,7 +163,7 @@ def with_chromium(urls: list[str], directory: Path) -> bytes:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         page = browser.new_page()
-        page.goto(urls[0].partition("/private/")[0])
+        page.goto(f"{urls[0].rpartition('/')[0]}/")  # a 404, but of the gate's origin
         fetched: str = page.evaluate(FETCH.format(json.dumps(urls[:-1])))
         shown = page.goto(urls[-1])
         last: bytes = shown.body() if shown and shown.ok else b""
