@@ -8,12 +8,13 @@ from typing import Any, cast
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from cfgate_middleware._core.answers import DecisionRecord, Facts
-from cfgate_middleware._core.checks import Pairs, is_deferred
+from cfgate_middleware._core.checks import Pairs, is_async, is_deferred
 from cfgate_middleware._core.problems import Problems, Secret, kind_of
-from cfgate_middleware._core.verdicts import PASS, Authorizer
+from cfgate_middleware._core.verdicts import PASS, Authorizer, name_authorizer
 from cfgate_middleware._keys.choice import AnySigner
 from cfgate_middleware._shell import GateShell
 from cfgate_middleware.distribution import Distribution
+from cfgate_middleware.errors import AuthorizerError
 
 
 class CloudFrontGate(GateShell):
@@ -85,6 +86,8 @@ class CloudFrontGate(GateShell):
         self._app: WSGIApplication = _not_found if app is None else app
         if not callable(cast(object, self._app)):
             problems.add(f"app is {kind_of(app)}: expected a WSGI application, or None for a gate without one")
+        elif is_async(self._app):
+            problems.add("app is an ASGI application; this gate is for WSGI: wrap it with a2wsgi.ASGIMiddleware first")
         self._set_up(authorize, is_response, given, problems)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -112,6 +115,11 @@ def ask(authorize: Callable[..., object], *arguments: object) -> object:
     except Exception as error:
         if not callable(error):
             raise
+        if is_async(error):
+            name, kind = name_authorizer(authorize), type(error).__qualname__
+            raise AuthorizerError(
+                f"authorizer {name} raised {kind}, which only an ASGI server could send; nothing was signed"
+            ) from error
         return error.with_traceback(None)  # which holds this frame: a cycle
 
 

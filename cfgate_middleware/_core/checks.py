@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -198,9 +198,18 @@ def innermost(function: object) -> object:
 
 def is_deferred(value: object) -> bool:
     """Return whether calling ``value`` would give a coroutine or generator instead of a result."""
-    function = innermost(value)
-    return inspect.isawaitable(function) or any(
-        test(code)
-        for code in (function, inspect.getattr_static(type(function), "__call__", None))
-        for test in (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+    return inspect.isawaitable(innermost(value)) or _calls(
+        value, inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction
     )
+
+
+def is_async(value: object) -> bool:
+    """Return whether calling ``value`` would give a coroutine, as an ASGI application does."""
+    return _calls(value, inspect.iscoroutinefunction)
+
+
+def _calls(value: object, *tests: Callable[[Any], bool]) -> bool:
+    """Return whether a test holds for the function that calling ``value`` calls in the end."""
+    function = innermost(value)
+    codes = (function, inspect.getattr_static(type(function), "__call__", None))
+    return any(test(code) for code in codes for test in tests)
