@@ -33,7 +33,10 @@ def read_int(text: str) -> int:
 
 def read_names(text: str) -> list[str]:
     """Read names between spaces, commas or line ends."""
-    return re.findall(r"[^\s,]+", read_text(text))
+    names = re.findall(r"[^\s,]+", read_text(text))
+    if re.match(r"\s*[\[({]", text) or any("'" in name or '"' in name for name in names):
+        raise ValueError("expected names with spaces or commas between them, without brackets and quotes")
+    return names
 
 
 def read_fields(text: str) -> list[tuple[str, str]]:

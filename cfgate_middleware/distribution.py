@@ -17,7 +17,7 @@ from cfgate_middleware._core.policy import MAX_EPOCH
 from cfgate_middleware._core.problems import Problems, Secret, shown
 from cfgate_middleware._core.signed import Signed
 from cfgate_middleware._core.signing import GrantSigner
-from cfgate_middleware._core.urls import is_loopback, parse_location
+from cfgate_middleware._core.urls import check_no_override, is_loopback, parse_location, parse_viewer_url
 from cfgate_middleware._keys.choice import AnySigner, to_ring
 from cfgate_middleware._options import DEFAULTS, compile_options
 from cfgate_middleware.errors import ConfigError, PathError
@@ -113,19 +113,23 @@ class Distribution:
     def redirect(self, path: str, **conditions: Unpack[Conditions]) -> webob.Response:
         """Return the redirect to an object, for a view to return; no cache keeps it. Arguments as for :meth:`sign`."""
         signed = self._sign(path, Conditions, conditions)
-        facts = Facts("GET", spell_path(path), path, spell_path(path))
-        return to_response(Answers(DEFAULTS, self.base_url).granted(facts, None, (), signed))
+        return to_response(Answers(DEFAULTS, self.base_url).granted(to_facts(path), None, (), signed))
 
     def _sign(self, path: str, kind: type, conditions: Mapping[str, Any]) -> Signed:
-        grant = Grant.of(kind, conditions)
-        try:
-            to_object_path(path)
-        except ValueError as error:
-            raise PathError(f"path={shown_location(Secret(path))}: {error}") from None
-        return self._signer.sign(grant, path, spell_path(path), (), self.clock())
+        grant, facts = Grant.of(kind, conditions), to_facts(path)
+        return self._signer.sign(grant, facts.path, facts.spelled_path, (), self.clock())
 
     def __repr__(self) -> str:
         return f"<Distribution {self.base_url} {self.ring!r}>" if hasattr(self, "ring") else "<Distribution, not built>"
+
+
+def to_facts(path: str) -> Facts:
+    """Return a GET of a decoded path on a distribution, or raise a PathError if it cannot be an object."""
+    try:
+        spelled = spell_path(to_object_path(path))
+    except ValueError as error:
+        raise PathError(f"path={shown_location(Secret(path))}: {error}") from None
+    return Facts("GET", spelled, path, spelled)
 
 
 def to_response(decision: Decision) -> webob.Response:
@@ -136,10 +140,11 @@ def to_response(decision: Decision) -> webob.Response:
 
 
 def signed_url(url: str, signer: AnySigner, *, now: float | None = None, **conditions: Unpack[ScopedConditions]) -> str:
-    """Sign a viewer URL.
+    """Sign a viewer URL byte for byte as it is, as ``aws cloudfront sign`` does.
 
     Args:
-        url: the whole viewer URL, spelled as it is sent.
+        url: the whole viewer URL, spelled as it is sent. What clients would send otherwise is refused, and so are
+            parameters that would change the grant or the response: text from outside may be in it.
         signer: as for :class:`Distribution`.
         now: epoch seconds; the time of the call by default.
         conditions: those fields of :class:`Grant`; 60 seconds by default.
@@ -164,25 +169,31 @@ def signed_cookies(
 def _sign_url(url: Secret[str], signer: Secret[AnySigner], now: float | None, conditions: Mapping[str, Any]) -> Signed:
     grant = Grant.of(ScopedConditions, conditions)
     try:
-        base_url, facts = parse_object_url(url)
+        base_url, rest = Secret(parse_viewer_url(_to_text(url))).value
     except ValueError as error:
         raise PathError(f"url={shown_location(url)}: {error}") from None
     seconds = time.time() if now is None else now
     if not isinstance(seconds, int | float) or not 0 <= seconds <= MAX_EPOCH:  # no milliseconds: thousands of years
         raise ConfigError(f"now={shown(now)}: expected epoch seconds from 0 to {MAX_EPOCH}")
-    return GrantSigner(base_url, to_ring(signer), 60).sign(grant, facts.path, facts.spelled_path, facts.query, seconds)
+    return GrantSigner(base_url, to_ring(signer), 60).sign(grant, unquote(rest.partition("?")[0]), rest, (), seconds)
 
 
 def parse_object_url(location: Secret[Any]) -> tuple[str, Facts]:
     """Read a whole viewer URL, as a base URL and a GET; raise a ValueError if it is not spelled as it is signed."""
-    if not isinstance(location.value, str) or not location.value:
-        raise ValueError("expected a whole viewer URL, such as 'https://d111111abcdef8.cloudfront.net/reports/1.pdf'")
-    base_url, path = parse_location(location.value.partition("?")[0])
+    base_url, path = parse_location(_to_text(location).partition("?")[0])
     query = Secret(location.value.partition("?")[2])
     pairs = Secret(to_query(parse_qsl(query.value, keep_blank_values=True)))
     if spell_query(pairs.value) != query.value:
-        raise ValueError("the query must be name=value pairs in unreserved characters, all else %XX in upper case")
+        raise ValueError("the query must be name=value pairs, spelled as they are signed")
+    for name, _ in pairs.value:
+        check_no_override(name)
     return base_url, Facts("GET", path, unquote(path), path, pairs.value)
+
+
+def _to_text(location: Secret[Any]) -> str:
+    if not isinstance(location.value, str) or not location.value:
+        raise ValueError("expected a whole viewer URL, such as 'https://d111111abcdef8.cloudfront.net/reports/1.pdf'")
+    return location.value
 
 
 def shown_location(location: Secret[Any]) -> str:

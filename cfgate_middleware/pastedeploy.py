@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -107,8 +108,15 @@ def _to_authorizer(conf: Conf) -> Any:
     if not callable(authorizer):
         names = ", ".join(roles.value)
         raise ConfigError(f"authorize is {kind_of(authorizer)}; expected a callable that takes {names}")
+    where = shown(conf.value["authorize"])
+    try:
+        inspect.signature(authorizer).bind(**roles.value)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"authorize={where}: cannot be called with {', '.join(lines)} ({error})") from None
     try:
         return authorizer(**roles.value)
+    except ConfigError:
+        raise
     except (TypeError, ValueError) as error:
-        where = shown(conf.value["authorize"])
-        raise ConfigError(f"authorize={where}: could not be called with {', '.join(lines)} ({error})") from error
+        reason = type(error).__name__  # its text may quote a value, which may be a secret
+    raise ConfigError(f"authorize={where}: raised {reason} when it was called with {', '.join(lines)}")

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, cast
 from wsgiref.types import WSGIApplication
 
 from cfgate_middleware._core.answers import Facts
-from cfgate_middleware._core.checks import Pairs
+from cfgate_middleware._core.checks import Pairs, to_base_url
 from cfgate_middleware._core.gate import Gate
 from cfgate_middleware._core.problems import Problems, Secret
 from cfgate_middleware._core.signing import GrantSigner
 from cfgate_middleware._core.verdicts import PASS, name_authorizer
 from cfgate_middleware._keys.choice import AnySigner
 from cfgate_middleware._options import DEFAULTS, compile_options
-from cfgate_middleware.distribution import parse_object_url, shown_location, to_response
+from cfgate_middleware.distribution import parse_object_url, shown_location, to_facts, to_response
 from cfgate_middleware.errors import AuthorizerError
 from cfgate_middleware.middleware import ask, is_response, no_store
 
@@ -31,7 +31,9 @@ class CloudFrontRedirect:
     Subclass it and override ``authorize``, or pass ``authorize=``. Then return ``go(…)`` from a view.
 
     Args:
-        location: the whole viewer URL, spelled as it is sent; a bare domain signs ``/``.
+        location: the whole viewer URL, spelled as it is sent; a bare domain signs ``/``. Text from outside must not be
+            put into it: use ``path``.
+        path: the decoded path of an object below ``location``, which then is what :class:`Distribution` calls domain.
         code, headers: as for :class:`CloudFrontGate`.
         authorize: called with what ``go`` is called with; returns a verdict.
         signer: a :class:`Signer`, built once at import: loading an RSA key costs about 30 ms.
@@ -40,6 +42,7 @@ class CloudFrontRedirect:
 
     Raises:
         ConfigError: with every problem found.
+        PathError: if ``path`` cannot be an object, so that the view can answer 404.
 
     Attributes:
         clock: returns the time in epoch seconds; replace it to test at another time.
@@ -51,6 +54,7 @@ class CloudFrontRedirect:
         code: int = 303,
         headers: Pairs | None = None,
         *,
+        path: str | None = None,
         authorize: Callable[..., object] | None = None,
         signer: AnySigner | None = None,
         key_pair_id: str | None = None,
@@ -66,8 +70,9 @@ class CloudFrontRedirect:
             | {"code": code, "headers": headers, "expires": expires}
         )
         del location, code, headers, expires, hash_algorithm, key_pair_id, private_key, priv_key_string, signer
+        facts = None if path is None else to_facts(path)
         problems = Problems()
-        parts = problems.check(f"location={shown_location(url)}", parse_object_url, url)
+        parts = problems.check(f"location={shown_location(url)}", partial(_parse, facts), url)
         self._authorize: Callable[..., object] = self.authorize if authorize is None else authorize
         name = problems.check("authorize", name_authorizer, self._authorize, secret=True)
         overridden = type(self).authorize is not CloudFrontRedirect.authorize
@@ -110,3 +115,8 @@ class CloudFrontRedirect:
             return lambda environ, start_response: app(environ, no_store(start_response))
         app.headers.setdefault("Cache-Control", "no-store")
         return app
+
+
+def _parse(facts: Facts | None, location: Secret[Any]) -> tuple[str, Facts]:
+    """Return the base URL and what is signed for a location, or for a path below it."""
+    return parse_object_url(location) if facts is None else (to_base_url(location.value), facts)

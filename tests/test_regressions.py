@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 from base64 import b64encode
+from collections.abc import Iterator
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -13,20 +15,25 @@ from urllib.parse import quote, unquote_to_bytes
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from paste.deploy import loadapp
 
 from cfgate_middleware import (
     PASS,
     AuthorizerError,
+    CloudFrontRedirect,
     ConfigError,
     DecisionRecord,
     Distribution,
     Grant,
+    PathError,
     Signer,
     SigningError,
     signed_cookies,
+    signed_url,
 )
 from cfgate_middleware._core.problems import shown
 from cfgate_middleware._core.signer import MEMO_BYTES
+from cfgate_middleware._core.urls import RESERVED
 from cfgate_middleware.edge import LocalEdge
 from cfgate_middleware.verify import (
     BadSignature,
@@ -523,3 +530,160 @@ def test_C3_what_is_not_an_origin_is_refused(tmp_path: Path, origins: Any) -> No
     """An origin is a scheme and a host."""
     with pytest.raises(ConfigError, match="allow_origin"):
         edge(tmp_path, allow_origin=origins)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://d1.cloudfront.net/npm/foo@1.0.tgz",
+        "https://d1.cloudfront.net/plain/s3://bucket/a.jpg",
+        "https://d1.cloudfront.net/d/a?download",
+        "https://d1.cloudfront.net/d/a?expires=1&policy=x/y",
+        "https://d1.cloudfront.net/d/a?",
+        "https://d1.cloudfront.net/a%20b/%e2%82%ac;x=1+2$~%2F",
+        "http://localhost:8000/a//b/?q=a/b?c",
+    ],
+)
+def test_C9_a_url_is_signed_as_it_is(url: str) -> None:
+    """A URL and its scopes are signed byte for byte, whatever its own spelling is."""
+    location = signed_url(url, SIGNER, now=NOW)
+    assert location.startswith(f"{url}&Expires=" if "?" in url else f"{url}?Expires=")
+    assert verified(location).policy.resource == url
+    path = url.partition("?")[0]
+    scoped = verified(signed_url(url, SIGNER, now=NOW, scope="directory")).policy.resource
+    assert scoped == f"{path[: path.rindex('/') + 1]}*"
+
+
+@pytest.mark.parametrize(
+    ("url", "telling"),
+    [
+        ("videos/test.mp4", "whole URL"),
+        ("d1.cloudfront.net/a", "whole URL"),
+        ("ftp://d1.cloudfront.net/a", "whole URL"),
+        ("https://d1.cloudfront.net", "whole URL"),
+        ("https://user@d1.cloudfront.net/a", "user information"),
+        ("https://D1.cloudfront.net/a", "https://d1.cloudfront.net"),
+        ("https://d1.cloudfront.net:443/a", "https://d1.cloudfront.net"),
+        *((f"https://d1.cloudfront.net/a{char}b", "%XX") for char in " \"'\\<>{}|^`#*é\n\x7f"),
+        *((f"https://d1.cloudfront.net/a?b{char}", "%XX") for char in " '*é"),
+        ("https://d1.cloudfront.net/a/../b", "dot segments"),
+        ("https://d1.cloudfront.net/a/%2e%2E/b", "dot segments"),
+        ("https://d1.cloudfront.net/.", "dot segments"),
+        *((f"https://d1.cloudfront.net/a?x=1&{name}=1", name) for name in RESERVED),
+        ("https://d1.cloudfront.net/a?%50olicy=1", "Policy"),
+        ("https://d1.cloudfront.net/a?response-content-type=text%2Fhtml", "response-content-type"),
+        ("https://d1.cloudfront.net/a?x&RESPONSE-Cache-Control", "RESPONSE-Cache-Control"),
+    ],
+)
+def test_C8_K10_what_clients_rewrite_or_text_from_outside_could_hold_is_not_signed(url: str, telling: str) -> None:
+    """A URL that would grant something else than it seems is refused, and so are its cookies."""
+    for sign in (signed_url, signed_cookies):
+        with pytest.raises(PathError, match=re.escape(telling)):
+            sign(url, SIGNER, now=NOW)
+
+
+@pytest.mark.parametrize("slug", ["a.svg?response-content-type=text%2Fhtml", "a?Expires=9", "a*", "../b", "a#b"])
+def test_K10_a_path_from_outside_has_a_place_of_its_own(slug: str) -> None:
+    """What is put into ``location`` can smuggle nothing; what is given as ``path`` is only ever a path."""
+    options: dict[str, Any] = {"signer": SIGNER, "authorize": lambda: True}
+    with pytest.raises(ConfigError, match="location"):
+        CloudFrontRedirect(f"{BASE_URL}/{slug}", **options)
+    if ".." in slug:
+        with pytest.raises(PathError, match="path"):
+            CloudFrontRedirect(BASE_URL, path=f"/{slug}", **options)
+        return
+    redirect: Any = CloudFrontRedirect(f"{BASE_URL}/base", path=f"/{slug}", **options)
+    redirect.clock = lambda: NOW
+    assert verified(redirect.go().location).policy.resource == f"{BASE_URL}/base/{quote(slug, safe='/=')}"
+
+
+@pytest.mark.parametrize(
+    ("domain", "telling"),
+    [
+        ("EDFDVBD6EXAMPLE", "names a distribution"),
+        ("arn:aws:cloudfront::123456789012:distribution/EDFDVBD6EXAMPLE", "names a distribution"),
+        (f"https://d1.cloudfront.net/{'a' * 8000}", "room"),
+    ],
+)
+def test_C11_a_domain_that_is_none_is_named(domain: str, telling: str) -> None:
+    """What is no address of a distribution is refused with the reason."""
+    with pytest.raises(ConfigError, match=telling):
+        Distribution(domain, signer=SIGNER)
+
+
+def test_C1_every_stable_spelling_is_a_domain_and_a_location() -> None:
+    """What we would write ourselves is taken in a base path and in a location."""
+    base = f"{BASE_URL}/(a)@1.0,b=c:d!e&f"
+    assert verified(fetch(gate(Judge(), domain=base), "/private/x").location).policy.resource == f"{base}/x"
+    redirect: Any = CloudFrontRedirect(f"{base}?v=a/b@c", signer=SIGNER, authorize=lambda: True)
+    assert redirect.go().location.startswith(f"{base}?v=a/b@c&Expires=")
+
+
+async def asgi_application(scope: Any, receive: Any, send: Any) -> None:
+    """An application of another kind."""
+
+
+class AsgiApplication:
+    """The same as an object."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None: ...
+
+
+@pytest.mark.parametrize("app", [asgi_application, AsgiApplication(), partial(asgi_application)])
+def test_C14_an_asgi_application_is_refused(app: Any) -> None:
+    """An application that no WSGI server could call is refused when the gate is built."""
+    with pytest.raises(ConfigError, match="ASGI"):
+        gate(Judge(), app)
+
+
+def test_C14_a_generator_is_an_application() -> None:
+    """A WSGI application may be a generator function."""
+
+    def app(environ: Any, start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        yield b"generated"
+
+    assert fetch(gate(Judge(), app), "/other").body == b"generated"
+
+
+def of_ini(tmp_path: Path, *lines: str) -> Any:
+    """Load a gate from an ini file with these lines beside what every gate needs."""
+    ini = tmp_path / "gate.ini"
+    common = ["[app:main]", "use = egg:cfgate-middleware", "prefix = /private", f"domain = {BASE_URL}"]
+    keys = [f"key_pair_id = {KEY_PAIR_ID}", f"private_key = {KEYS / 'p256-pkcs8.pem'}"]
+    ini.write_text("\n".join([*common, *keys, *lines]))
+    return loadapp(f"config:{ini}")
+
+
+@pytest.mark.parametrize("names", ["['a', 'b']", "[a, b]", '"a"', "('a')", "{'a'}"])
+def test_C19_names_in_brackets_or_quotes_are_refused(tmp_path: Path, names: str) -> None:
+    """An ini file takes names, not Python's spelling of a list."""
+    with pytest.raises(ConfigError, match="forward_query"):
+        of_ini(tmp_path, "authorize = tests.test_regressions:factory", f"forward_query = {names}")
+
+
+def factory(*, password: str) -> Any:
+    """Make an authorizer, or fail as a constructor does that checks its arguments."""
+    raise ValueError(f"weak password: {password}")
+
+
+def test_K5_the_value_of_a_role_is_not_shown(tmp_path: Path) -> None:
+    """What a factory raises may hold what it was given, so only its kind is reported."""
+    with pytest.raises(ConfigError, match=r"authorize\.password") as caught:
+        of_ini(tmp_path, "authorize = tests.test_regressions:factory", "authorize.password = hunter2")
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.__context__ is None
+
+
+def test_K5_a_misspelt_role_is_named(tmp_path: Path) -> None:
+    """A line that the factory does not take is reported with its name."""
+    with pytest.raises(ConfigError, match="passwrod"):
+        of_ini(tmp_path, "authorize = tests.test_regressions:factory", "authorize.passwrod = hunter2")
+
+
+@pytest.mark.parametrize("value", [" sid=SECRET", "sid=SE\nCRET", "sid=SECRET\u20ac"])
+def test_K5_the_value_of_a_header_field_is_not_shown(value: str) -> None:
+    """A wrong header field is reported by its name."""
+    with pytest.raises(ConfigError, match="Set-Cookie") as caught:
+        Grant(headers=[("Set-Cookie", value)])
+    assert "CRET" not in str(caught.value)

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 from cfgate_middleware._core.encoding import SPELLING, is_encodable, is_object_path, is_spelled_path
-from cfgate_middleware._core.urls import RESERVED, is_reserved, parse_base_url
+from cfgate_middleware._core.urls import RESERVED, check_no_override, is_reserved, parse_base_url
 
 MAX_EXPIRES = 604800  # seven days: the longest that other signed links of AWS may live; longer is a mistake
 # Browsers drop a longer attribute, a Path among them, and keep the cookie for another path instead:
@@ -123,8 +123,7 @@ def to_forward_query(value: object) -> frozenset[str]:
         if not isinstance(name, str):
             raise ValueError("expected a list of parameter names")
         _check_parameter_name(name)
-        if name.lower().startswith("response-"):
-            raise ValueError(f"{name} overrides S3's response headers, which no viewer may choose")
+        check_no_override(name)
     return frozenset(names)
 
 

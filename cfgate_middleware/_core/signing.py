@@ -75,8 +75,11 @@ def _spelled_scope(path: str, spelled_path: str, scope: str) -> str:
 
     The only ``*`` that is ever signed is the one that the caller appends to it.
     """
-    if scope == "directory" and (scope := path[: path.rindex("/") + 1]) == "/":
-        raise ConfigError("the object lies at the root of the distribution; write scope='/' to grant all of it")
+    if scope == "directory":
+        directory = spelled_path.partition("?")[0].rpartition("/")[0]
+        if not directory:
+            raise ConfigError("the object lies at the root of the distribution; write scope='/' to grant all of it")
+        return f"{directory}/"
     spelled_scope = "".join(f"{segment}/" for segment in spelled_path.split("/")[: scope.count("/")])
     if not path.startswith(scope) or unquote(spelled_scope) != scope:
         raise ConfigError("the object lies outside the scope of its grant")

@@ -97,10 +97,13 @@ def parse_base_url(text: str) -> str:
     ``text`` is ``https://host``, ``http://host`` or a bare host (then https), optionally with a port and a base path
     that is already spelled as it will be signed. ValueError says what is wrong and how to fix it.
     """
+    if text.startswith("arn:") or re.fullmatch(r"E[A-Z0-9]{12,14}", text):
+        raise ValueError("that names a distribution; expected its address, such as d111111abcdef8.cloudfront.net")
+    if len(text) > MAX_URL - 1024:
+        raise ValueError(f"it leaves no room for an object and a signature; a whole URL has at most {MAX_URL} bytes")
     if re.search(r"[^\x21-\x7e]", text):
         raise ValueError("whitespace, controls and non-ASCII characters are refused (write an IDN host as xn--…)")
     for char, why in (
-        ("@", "user information is never part of a distribution's address"),
         ("?", "a query cannot be part of it"),
         ("#", "a fragment is never sent"),
         ("*", "a wildcard here would be signed"),
@@ -113,6 +116,8 @@ def parse_base_url(text: str) -> str:
         host, port = parts.hostname or "", parts.port
     except ValueError as error:
         raise ValueError(f"not a URL ({error})") from None
+    if "@" in parts.netloc:
+        raise ValueError("'@' is refused: user information is never part of a distribution's address")
     if parts.scheme not in ("http", "https"):
         raise ValueError(f"scheme {parts.scheme!r} is refused: expected https (or http)")
     if host.endswith((".amazonaws.com", ".amazonaws.com.cn")):
@@ -137,6 +142,37 @@ def parse_location(text: str) -> tuple[str, str]:
     if not is_spelled_path(f"/{path}"):
         raise ValueError(f"the path must be {SPELLING}")
     return base_url, f"/{path}"
+
+
+def parse_viewer_url(url: str) -> tuple[str, str]:
+    """Split a URL that is signed as it is into scheme and host, and the rest.
+
+    ValueError if clients would send another one, or it could grant more than it seems: text from outside may be in it.
+    """
+    if unsafe := re.search(r"[^\x21-\x7e]|[\"'\\<>{}|^`#*]", url):
+        raise ValueError(f"{unsafe[0]!r} is refused, since clients or policies would rewrite it: write it as %XX")
+    match = re.fullmatch(r"(https?://[^/?]*)(/[^?]*)(\?.*)?", url)
+    if not match:
+        raise ValueError("expected a whole URL: http:// or https://, a host and a path")
+    base_url, path, query = match[1], match[2], match[3] or ""
+    if (canonical := parse_base_url(base_url)) != base_url:
+        raise ValueError(f"clients would send it to {canonical}: write it like that")
+    if re.search(r"/\.{1,2}(?:/|\Z)", unquote(path)):
+        raise ValueError("dot segments are refused, since clients fold them")
+    for name in (unquote(pair.partition("=")[0]) for pair in query[1:].split("&")):
+        if name in RESERVED:
+            raise ValueError(f"{name} is reserved: CloudFront reads {', '.join(RESERVED)} as its own")
+        check_no_override(name)
+    return base_url, path + query
+
+
+def check_no_override(name: str) -> None:
+    """Raise ValueError if a query parameter overrides a header field of S3's response.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+    """
+    if name.lower().startswith("response-"):
+        raise ValueError(f"{name} overrides S3's response headers, which no viewer may choose")
 
 
 def _is_host(host: str) -> bool:
