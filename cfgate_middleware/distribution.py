@@ -113,23 +113,23 @@ class Distribution:
     def redirect(self, path: str, **conditions: Unpack[Conditions]) -> webob.Response:
         """Return the redirect to an object, for a view to return; no cache keeps it. Arguments as for :meth:`sign`."""
         signed = self._sign(path, Conditions, conditions)
-        return to_response(Answers(DEFAULTS, self.base_url).granted(to_facts(path), None, (), signed))
+        return to_response(Answers(DEFAULTS, self.base_url).granted(to_facts(Secret(path)), None, (), signed))
 
     def _sign(self, path: str, kind: type, conditions: Mapping[str, Any]) -> Signed:
-        grant, facts = Grant.of(kind, conditions), to_facts(path)
+        grant, facts = Grant.of(kind, conditions), to_facts(Secret(path))
         return self._signer.sign(grant, facts.path, facts.spelled_path, (), self.clock())
 
     def __repr__(self) -> str:
         return f"<Distribution {self.base_url} {self.ring!r}>" if hasattr(self, "ring") else "<Distribution, not built>"
 
 
-def to_facts(path: str) -> Facts:
+def to_facts(path: Secret[str]) -> Facts:
     """Return a GET of a decoded path on a distribution, or raise a PathError if it cannot be an object."""
     try:
-        spelled = spell_path(to_object_path(path))
+        spelled = spell_path(to_object_path(path.value))
     except ValueError as error:
-        raise PathError(f"path={shown_location(Secret(path))}: {error}") from None
-    return Facts("GET", spelled, path, spelled)
+        raise PathError(f"path={shown_location(path)}: {error}") from None
+    return Facts("GET", spelled, path.value, spelled)
 
 
 def to_response(decision: Decision) -> webob.Response:

@@ -63,14 +63,14 @@ class CloudFrontRedirect:
         hash_algorithm: str | None = None,
         expires: int | timedelta = 60,
     ) -> None:
-        url = Secret(location)
+        url, object_path = Secret(location), Secret(path)
         given: Secret[dict[str, Any]] = Secret(  # no error tracker may find a key, wherever it was put by mistake
             {"key_pair_id": key_pair_id, "private_key": private_key, "priv_key_string": priv_key_string}
             | {"keys": None, "signer": signer, "hash_algorithm": hash_algorithm}
             | {"code": code, "headers": headers, "expires": expires}
         )
-        del location, code, headers, expires, hash_algorithm, key_pair_id, private_key, priv_key_string, signer
-        facts = None if path is None else to_facts(path)
+        del location, path, code, headers, expires, hash_algorithm, key_pair_id, private_key, priv_key_string, signer
+        facts = None if object_path.value is None else to_facts(cast("Secret[str]", object_path))
         problems = Problems()
         parts = problems.check(f"location={shown_location(url)}", partial(_parse, facts), url)
         self._authorize: Callable[..., object] = self.authorize if authorize is None else authorize

@@ -21,7 +21,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from cfgate_middleware._core.problems import Secret
-from cfgate_middleware._keys.pem import PROBE, LoadedKey, PublicKey
+from cfgate_middleware._keys.pem import PROBE, LoadedKey, PublicKey, is_pem
 from cfgate_middleware.errors import CFGateError, ConfigError, SigningError
 
 # A viewer waits for KMS: two tries of at most three seconds each, and then a clear error.
@@ -110,7 +110,7 @@ def read_pem(source: str) -> Secret[str]:
         except ValueError:
             raise ConfigError(f"{source} begins like JSON but is not JSON") from None  # the cause holds all of it
         fields = Secret(list(members.value.values()) if isinstance(members.value, dict) else [])
-    found = Secret([field for field in fields.value if isinstance(field, str) and "-----BEGIN" in field])
+    found = Secret([field for field in fields.value if isinstance(field, str) and is_pem(field)])
     count = len(found.value)
     if count != 1:
         raise ConfigError(f"{source} holds {count} PEM keys; expected a PEM, or a JSON object with one in a field")

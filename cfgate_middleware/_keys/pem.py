@@ -7,6 +7,7 @@ https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-conte
 
 from __future__ import annotations
 
+import binascii
 import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -23,6 +24,9 @@ from cfgate_middleware._core.problems import Secret, kind_of
 PROBE = b"cfgate_middleware probe"  # what a key signs to prove itself
 
 _HASHES = {"SHA256": SHA256, "SHA1": SHA1}
+# RFC 7468 section 2.
+_BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----(.*?)-----END \1-----", re.DOTALL)
+_BASE64_OF_BEGIN = binascii.b2a_base64(b"-----BEGIN ")[:14]
 
 
 class _KeyType(NamedTuple):
@@ -117,45 +121,102 @@ class PublicKey:
     __slots__ = ("_key", "_row")
 
     def __init__(self, material: Secret[Any]) -> None:
-        is_pem = isinstance(material.value, str | bytes)
-        try:
-            self._key: Any = serialization.load_pem_public_key(_to_bytes(material).value) if is_pem else material.value
-        except (ValueError, UnsupportedAlgorithm) as error:
-            raise ValueError(f"no public key in PEM could be read in {kind_of(material.value)}") from error
-        self._row = _accept(Secret(self._key), "public", legacy=True)
+        key = _read_public(material) if isinstance(material.value, str | bytes) else material
+        self._row = _accept(key, "public", legacy=True)
+        self._key = key.value
 
     def verifies(self, signature: Secret[bytes], message: Secret[bytes], hash_algorithm: str) -> bool:
-        """Return whether ``signature`` over ``message`` is this key's; ``hash_algorithm`` is ``SHA1`` or ``SHA256``."""
+        """Return whether ``signature`` over ``message`` is this key's; ``hash_algorithm`` is ``SHA1`` or ``SHA256``.
+
+        It is not if this machine's OpenSSL refuses the algorithm, as hardened ones refuse SHA-1.
+        """
         try:
             self._key.verify(signature.value, message.value, *self._row.arguments(_HASHES[hash_algorithm](), False))
-        except InvalidSignature:
+        except (InvalidSignature, UnsupportedAlgorithm):
             return False
         return True
 
 
+def is_pem(text: str | bytes) -> bool:
+    """Return whether text is PEM, or the base64 of PEM as some secret stores hold it."""
+    data = text.encode("utf-8", "replace") if isinstance(text, str) else text
+    return b"-----BEGIN" in data or data.lstrip().startswith(_BASE64_OF_BEGIN)
+
+
 def _read_private(pem: Secret[str | bytes]) -> Secret[Any]:
-    data = _to_bytes(pem)
-    if b"-----BEGIN" not in data.value:
-        raise ValueError(f"{kind_of(pem.value)} is not PEM; expected text with a line '-----BEGIN PRIVATE KEY-----'")
+    blocks = _blocks(pem)
+    private = [block for block in blocks if block.label.endswith("PRIVATE KEY")]
+    if len(private) > 1:
+        raise ValueError(f"the PEM holds {len(private)} private keys; expected one, whose id is the key pair id")
+    if not private:
+        found = ", ".join(block.label for block in blocks)
+        raise ValueError(f"the PEM holds a {found}; expected the private key of the pair")
+    label = private[0].label
+    if label.startswith("OPENSSH"):
+        raise ValueError("the PEM is in OpenSSH's form; convert it first (ssh-keygen -p -m PEM -N '' -f KEY)")
+    if label.startswith("ENCRYPTED") or b"ENCRYPTED" in private[0].pem.value:
+        raise ValueError("the PEM is encrypted; decrypt it first (openssl pkey -in KEY -out PLAIN)")
     try:
-        return Secret(serialization.load_pem_private_key(data.value, password=None))
-    except TypeError:
-        raise ValueError("the PEM is encrypted; decrypt it first (openssl pkey -in KEY -out PLAIN)") from None
-    except (ValueError, UnsupportedAlgorithm) as error:
-        match = re.search(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----", data.value)
-        label = match[1].decode("ascii") if match else "unknown"
-        if label.endswith("PUBLIC KEY") or label == "CERTIFICATE":
-            raise ValueError(f"the PEM holds a {label}; expected the private key of the pair") from error
+        key = Secret(serialization.load_pem_private_key(private[0].pem.value, password=None))
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise ValueError(
             f"no private key could be read in {kind_of(pem.value)} (PEM label: {label}); "
             "expected a complete, unencrypted PKCS#8, PKCS#1 or SEC1 PEM"
         ) from error
+    for block in blocks:
+        if block.label == "PUBLIC KEY" and _read_public(block.pem).value != key.value.public_key():
+            raise ValueError("the PEM also holds the public key of another pair; expected one pair, or the key alone")
+    return key
 
 
-def _to_bytes(pem: Secret[str | bytes]) -> Secret[bytes]:
-    """Return PEM as bytes, with the newlines that environment files and JSON like to escape."""
+def _read_public(pem: Secret[Any]) -> Secret[Any]:
+    blocks = _blocks(pem)
+    if len(blocks) != 1 or not blocks[0].label.endswith("PUBLIC KEY"):
+        found = ", ".join(block.label for block in blocks)
+        raise ValueError(f"the PEM holds a {found}; expected one PUBLIC KEY, as for CloudFront")
+    try:
+        return Secret(serialization.load_pem_public_key(blocks[0].pem.value))
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise ValueError(f"no public key in PEM could be read in {kind_of(pem.value)}") from error
+
+
+class _Block(NamedTuple):
+    """A part of a PEM."""
+
+    label: str
+    pem: Secret[bytes]
+
+
+def _blocks(pem: Secret[str | bytes]) -> list[_Block]:
+    """Return the parts of a PEM in canonical form, which old parsers take too: label, and body in lines of 64 columns.
+
+    Repaired are line ends that environment files and JSON escape, at any depth, that got lost, and base64 around it.
+    """
     data = Secret(pem.value.encode("utf-8", "replace") if isinstance(pem.value, str) else pem.value)
-    return Secret(data.value.replace(b"\\r", b"").replace(b"\\n", b"\n").strip())
+    if data.value.lstrip().startswith(_BASE64_OF_BEGIN):
+        data = Secret(binascii.a2b_base64(data.value))
+    data = Secret(re.sub(rb"\\+n", b"\n", re.sub(rb"\\+r", b"", data.value)))
+    blocks = [
+        _Block(match[1].decode("ascii"), Secret(_to_canonical(Secret(match[1]), Secret(match[2]))))
+        for match in _BLOCK.finditer(data.value)
+    ]
+    if not blocks:
+        label = re.search(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----", data.value)
+        what = f"PEM label: {label[1].decode('ascii') if label else 'unknown'}"
+        if b"-----BEGIN" not in data.value:
+            what = "not PEM"
+        raise ValueError(
+            f"no key could be read in {kind_of(pem.value)} ({what}); expected PEM, with lines such as "
+            "'-----BEGIN PRIVATE KEY-----' and '-----END PRIVATE KEY-----' around the key"
+        )
+    return blocks
+
+
+def _to_canonical(label: Secret[bytes], body: Secret[bytes]) -> bytes:
+    if b":" not in body.value:  # encrypted ones in the old form have header lines, and are refused
+        body = Secret(b"".join(body.value.split()))
+        body = Secret(b"\n".join(body.value[start : start + 64] for start in range(0, len(body.value), 64)))
+    return b"-----BEGIN %b-----\n%b\n-----END %b-----\n" % (label.value, body.value, label.value)
 
 
 def _accept(key: Secret[Any], half: str, legacy: bool) -> _KeyType:

@@ -16,6 +16,7 @@ from cfgate_middleware._core.policy import to_epoch
 from cfgate_middleware._core.problems import Problems, Secret, kind_of
 from cfgate_middleware._core.signer import Memo, PolicySigner, SignerProtocol, check_signer
 from cfgate_middleware._keys.signer import Signer
+from cfgate_middleware._keys.sources import check_placeholder
 from cfgate_middleware.errors import ConfigError, SigningError
 
 _LINES = "lines 'KEY_PAIR_ID SOURCE [ISO-8601 activation time]'"
@@ -109,6 +110,8 @@ def _load_key(entry: Secret[Any], hash_algorithm: Any, folder: Path | None) -> t
     if isinstance(entry.value, str):
         match = Secret(_LINE.fullmatch(entry.value.strip()))
         fields = Secret(match.value and match.value.groups())
+        if match.value is None:
+            check_placeholder(entry)
     if not isinstance(fields.value, tuple) or len(fields.value) not in (2, 3):
         raise ValueError(f"expected {_LINES}, such as 'K2JCJMDEHXQW5F /etc/keys/new.pem 2026-12-01T00:00:00Z'")
     active_from = Secret((*fields.value, None)[2])

@@ -12,6 +12,7 @@ from pathlib import Path
 from cfgate_middleware._core.problems import Secret
 from cfgate_middleware._core.signer import PolicySigner
 from cfgate_middleware._keys.ring import load_ring
+from cfgate_middleware._keys.sources import read_file
 from cfgate_middleware.errors import ConfigError, SigningError
 
 logger = logging.getLogger("cfgate_middleware")
@@ -21,7 +22,8 @@ class WatchedRing:
     """The ring in a file, reloaded when the file changes; checked during requests, without a thread.
 
     If a changed file does not load, prove every key and hold an active one, the current keys stay in use and an error
-    is logged, once per change. A symbolic link is followed, so that Kubernetes can swap a mounted secret.
+    is logged, once per change. A changed file that does not end in a newline may be half-written: it is used if the
+    next check finds it the same. A symbolic link is followed, so that Kubernetes can swap a mounted secret.
 
     Args:
         path: of a file with lines as :func:`load_ring` takes them; relative sources start at its folder.
@@ -45,13 +47,15 @@ class WatchedRing:
         self._interval = interval
         self._clock = clock
         self._checking: dict[int, threading.Lock] = {}
+        self._unfinished: object = None  # the state of a file that may be half-written
         self._next_check = clock() + interval
         try:
-            self._load(time.time(), self._file_state())
+            self._unfinished = self._file_state()
+            self._load(time.time(), self._unfinished)
         except ConfigError:
             raise
         except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or "not a path"
+            reason = getattr(error, "strerror", None) or str(error)
             raise ConfigError(f"keys: the ring file {self._path} could not be read ({reason})") from error
         self._reported: object = self._state
 
@@ -102,7 +106,11 @@ class WatchedRing:
         """
         while True:
             try:
-                ring = load_ring(Secret(self._path.read_text("utf-8-sig")), self._hash_algorithm, self._path.parent)
+                lines = Secret(read_file(self._path).decode("utf-8-sig"))
+                if lines.value[-1:] not in ("", "\n") and state != self._unfinished:
+                    self._unfinished = state
+                    raise ConfigError("keys: the ring file does not end in a newline, so it may be half-written")
+                ring = load_ring(lines, self._hash_algorithm, self._path.parent)
                 ring.current(now)
             except SigningError as error:
                 raise ConfigError(f"keys: {error}") from error
