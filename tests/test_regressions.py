@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from base64 import b64encode
@@ -13,6 +14,9 @@ from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
 import pytest
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 from paste.deploy import loadapp
@@ -34,6 +38,7 @@ from cfgate_middleware import (
 from cfgate_middleware._core.problems import shown
 from cfgate_middleware._core.signer import MEMO_BYTES
 from cfgate_middleware._core.urls import RESERVED
+from cfgate_middleware._keys.watched import WatchedRing
 from cfgate_middleware.edge import LocalEdge
 from cfgate_middleware.verify import (
     BadSignature,
@@ -687,3 +692,171 @@ def test_K5_the_value_of_a_header_field_is_not_shown(value: str) -> None:
     with pytest.raises(ConfigError, match="Set-Cookie") as caught:
         Grant(headers=[("Set-Cookie", value)])
     assert "CRET" not in str(caught.value)
+
+
+OTHER = ec.derive_private_key(4711, ec.SECP256R1())
+OTHER_PRIVATE = OTHER.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+OTHER_PUBLIC = OTHER.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+PRIVATE, PUBLIC = ((KEYS / f"p256-{name}.pem").read_text() for name in ("pkcs8", "public"))
+
+
+@pytest.mark.parametrize(
+    ("pem", "telling"),
+    [
+        (PRIVATE + OTHER_PRIVATE, "2 private keys"),
+        (PRIVATE + PRIVATE, "2 private keys"),
+        (PRIVATE + OTHER_PUBLIC, "another pair"),
+        (OTHER_PUBLIC + PRIVATE, "another pair"),
+    ],
+)
+def test_K12_a_file_to_which_a_key_was_appended_is_refused(pem: str, telling: str) -> None:
+    """Which key signs is never a matter of order in a file."""
+    with pytest.raises(ConfigError, match=telling):
+        Signer(KEY_PAIR_ID, pem)
+
+
+def test_K12_a_key_beside_its_own_public_half_is_taken() -> None:
+    """A file that holds one pair is unambiguous."""
+    for pem in (PRIVATE + PUBLIC, PUBLIC + PRIVATE):
+        assert Signer(KEY_PAIR_ID, pem).public_key_pem() == PUBLIC
+
+
+def make_device(path: Path) -> None:
+    """Make what never ends."""
+    path.symlink_to("/dev/zero")
+
+
+def make_fifo(path: Path) -> None:
+    """Make what would hang a reader."""
+    os.mkfifo(path)
+
+
+def make_large(path: Path) -> None:
+    """Make a file that no key file is as large as, without writing it."""
+    with path.open("wb") as file:
+        file.truncate(2**30)
+
+
+@pytest.mark.parametrize(
+    ("make", "telling"),
+    [
+        (make_fifo, "regular"),
+        (make_large, "64 KB"),
+        (Path.mkdir, ""),
+        (make_device, "regular"),
+    ],
+)
+def test_K13_only_a_small_regular_file_is_read(
+    tmp_path: Path, make: Any, telling: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A pipe, a device or a huge file in place of a key or a ring is refused at once, and the old ring stays."""
+    make(tmp_path / "odd")
+    with pytest.raises(ConfigError, match=f"private_key.*{telling}"):
+        Signer(KEY_PAIR_ID, tmp_path / "odd")
+    with pytest.raises(ConfigError, match=f"ring file .*{telling}"):
+        gate(Judge(), signer=None, keys=f"file:{tmp_path / 'odd'}")
+    (tmp_path / "ring").write_text(f"{KEY_PAIR_ID} {KEYS / 'p256-pkcs8.pem'}\n")
+    seconds = [0.0]
+    ring = WatchedRing(tmp_path / "ring", clock=lambda: seconds[0])
+    (tmp_path / "odd").rename(tmp_path / "new")
+    (tmp_path / "ring").unlink()
+    (tmp_path / "new").rename(tmp_path / "ring")
+    seconds[0] += 30
+    assert ring.current(NOW).key_pair_id == KEY_PAIR_ID
+    assert "the current keys stay in use" in caplog.text
+
+
+def test_K25_a_ring_file_that_may_be_half_written_waits(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A reloaded file without a last newline is used only after two equal readings, with one error meanwhile."""
+    for name, pem in (("old", PRIVATE), ("new", OTHER_PRIVATE)):
+        (tmp_path / name).write_text(pem)
+    file, seconds = tmp_path / "ring", [0.0]
+    file.write_text("KOLD old")
+    ring = WatchedRing(file, clock=lambda: seconds[0])
+
+    def used() -> str:
+        """Return the key in use after the next check of the file."""
+        seconds[0] += 30
+        return ring.current(NOW).key_pair_id
+
+    assert used() == "KOLD"
+    file.write_text("KOLD old\nKNEW new")
+    os.utime(file, ns=(1, 1))
+    assert used() == "KOLD"
+    file.write_text("KOLD old\nKNEW new 2100-01-01T00:00:00Z")
+    os.utime(file, ns=(2, 2))
+    assert used() == "KOLD"
+    assert caplog.text.count("newline") == 2
+    assert used() == "KOLD"
+    assert caplog.text.count("newline") == 2
+    file.write_text("KNEW new")
+    os.utime(file, ns=(3, 3))
+    assert [used(), used()] == ["KOLD", "KNEW"]
+    file.write_text("KOLD old\n")
+    assert used() == "KOLD"
+
+
+@pytest.mark.parametrize("newline", ["\n", "\\n", "\\\\n", "\\\\\\\\n", "\\r\\n", "\\\\r\\\\n", " ", "\r\n", "\t\n\n"])
+@pytest.mark.parametrize("key", ["p256-pkcs8", "p256-sec1", "rsa-2048-pkcs1"])
+def test_C10_line_ends_of_a_pem_are_repaired(newline: str, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often an environment or a JSON file escaped the lines of a PEM, the key loads, and so does its base64."""
+    pem = (KEYS / f"{key}.pem").read_text()
+    mangled = pem.replace("\n", newline)
+    public = Signer(KEY_PAIR_ID, pem).public_key_pem()
+    monkeypatch.setenv("CFGATE_TEST_KEY", mangled)
+    monkeypatch.setenv("CFGATE_TEST_BASE64", b64encode(mangled.encode()).decode())
+    for source in (mangled, mangled.encode(), "env:CFGATE_TEST_KEY", "env:CFGATE_TEST_BASE64", b64encode(pem.encode())):
+        assert Signer(KEY_PAIR_ID, source).public_key_pem() == public
+    assert KeyGroup({KEY_PAIR_ID: public.replace("\n", newline)})
+
+
+@given(st.binary(max_size=300), st.sampled_from([PRIVATE, PUBLIC]), st.integers(0, 400))
+def test_C10_a_damaged_pem_is_refused(noise: bytes, pem: str, place: int) -> None:
+    """Whatever a damaged PEM holds, it loads or is refused; it never fails otherwise."""
+    damaged = pem.encode()[:place] + noise + pem.encode()[place:]
+    for make in (lambda: Signer(KEY_PAIR_ID, damaged), lambda: KeyGroup({KEY_PAIR_ID: damaged})):
+        with contextlib.suppress(ConfigError):
+            make()
+
+
+@pytest.mark.parametrize("path", [str, Path])
+def test_C13_C15_a_path_is_taken_and_a_wrong_one_is_named(tmp_path: Path, path: Any) -> None:
+    """Wherever a source is asked for a path works, and one that cannot be read is shown with its folder."""
+    assert Signer(KEY_PAIR_ID, path(KEYS / "p256-pkcs8.pem"))
+    assert KeyGroup({KEY_PAIR_ID: path(KEYS / "p256-public.pem")})
+    wrong = path("keys/cloudfornt.pem")
+    for make in (lambda: Signer(KEY_PAIR_ID, wrong), lambda: KeyGroup({KEY_PAIR_ID: wrong})):
+        with pytest.raises(ConfigError) as caught:
+            make()
+        assert "'keys/cloudfornt.pem'" in str(caught.value)
+        assert str(Path.cwd()) in str(caught.value)
+    ring = tmp_path / "ring"
+    ring.write_text(f"{KEY_PAIR_ID} cloudfornt.pem\n")
+    with pytest.raises(ConfigError, match=re.escape(str(tmp_path))):
+        gate(Judge(), signer=None, keys=f"file:{ring}")
+
+
+@pytest.mark.parametrize("line", ["${KEY}", f"{KEY_PAIR_ID} ${{KEY}}", f"{KEY_PAIR_ID}$(x)"])
+def test_C18_a_placeholder_in_a_ring_is_named(line: str) -> None:
+    """A placeholder that nothing filled in gets the same help in a ring as elsewhere."""
+    for keys in (line, [line]):
+        with pytest.raises(ConfigError, match="placeholder"):
+            gate(Judge(), signer=None, keys=keys)
+
+
+def test_K17_where_openssl_refuses_sha_1_a_request_without_a_marker_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a hardened machine a SHA-1 signature is refused as one that does not hold; it is never a server error."""
+
+    class Hardened:
+        def verify(self, *arguments: object) -> None:
+            raise UnsupportedAlgorithm("sha1 is not supported by this backend for signing")
+
+    (tmp_path / "a").write_bytes(b"served")
+    target = "/a" + fetch(gate(Judge()), "/private/a").location.removeprefix(f"{BASE_URL}/a")
+    group = KeyGroup({KEY_PAIR_ID: PUBLIC})
+    monkeypatch.setattr(group.get(KEY_PAIR_ID), "_key", Hardened())
+    app = LocalEdge(tmp_path, group, public_url=BASE_URL)
+    app.clock = lambda: NOW
+    assert of_edge(app, "", target=target.replace("&Hash-Algorithm=SHA256", "")).code == 403

@@ -173,7 +173,7 @@ def _read_public(pem: Secret[Any]) -> Secret[Any]:
     blocks = _blocks(pem)
     if len(blocks) != 1 or not blocks[0].label.endswith("PUBLIC KEY"):
         found = ", ".join(block.label for block in blocks)
-        raise ValueError(f"the PEM holds a {found}; expected one PUBLIC KEY, as for CloudFront")
+        raise ValueError(f"the PEM holds {found} and no public key alone; expected a PUBLIC KEY, as for CloudFront")
     try:
         return Secret(serialization.load_pem_public_key(blocks[0].pem.value))
     except (ValueError, UnsupportedAlgorithm) as error:
