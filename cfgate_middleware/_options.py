@@ -101,22 +101,22 @@ KEY_OPTIONS = tuple(option.name for option in OPTIONS if option.of_distribution 
 DEFAULTS = {option.name: option.convert(option.default) for option in OPTIONS if option.convert and not option.required}
 
 
-def compile_options(given: Secret[Mapping[str, Any]], problems: Problems) -> dict[str, Any]:
+def compile_options(given: Secret[Mapping[str, Any]], problems: Problems) -> Secret[dict[str, Any]]:
     """Return the compiled values of the options given, by name, None if wrong; the key options become ``ring``."""
-    values: dict[str, Any] = {}
+    values: Secret[dict[str, Any]] = Secret({})  # a key may be among them by mistake
     for option in OPTIONS:
         if option.convert is not None and option.name in given.value:
             value = option.default if given.value[option.name] is None else given.value[option.name]
-            values[option.name] = problems.check(option.name, option.convert, value, secret=option.secret)
+            values.value[option.name] = problems.check(option.name, option.convert, value, secret=option.secret)
     if given.value.keys() >= {*KEY_OPTIONS}:
-        values["ring"] = problems.attempt(choose_ring, given)
+        values.value["ring"] = problems.attempt(choose_ring, given)
     # What is fine alone but not together.
-    expires, reuse_for = values.get("expires"), values.get("reuse_for")
+    expires, reuse_for = values.value.get("expires"), values.value.get("reuse_for")
     if expires is not None and reuse_for is not None and reuse_for > expires:
         problems.add(f"reuse_for={reuse_for}: expected at most expires, which is {expires}")
-    if (base_url := values.get("domain")) is None:
+    if (base_url := values.value.get("domain")) is None:
         return values
-    domain, path = values.get("cookie_domain"), values.get("cookie_path")
+    domain, path = values.value.get("cookie_domain"), values.value.get("cookie_path")
     host, base_path = urlsplit(base_url).hostname or "", f"{urlsplit(base_url).path}/"
     if domain is not None and host != domain and not host.endswith(f".{domain}"):
         problems.add(

@@ -21,13 +21,16 @@ from cfgate_middleware.errors import ConfigError, SigningError
 class GateShell:
     """The base of every shell: a gate compiled from options, its distribution, and what its users may ask of it."""
 
+    _mount_reported = False
+
     def _set_up(
         self, authorize: Any, is_response: Callable[[object], bool], given: Secret[dict[str, Any]], problems: Problems
     ) -> None:
         """Compile the gate, or raise a ConfigError with every problem found."""
         name = problems.check("authorize", name_authorizer, authorize, secret=True)
-        values = compile_options(_with_distribution(given, problems), problems)
+        compiled = compile_options(_with_distribution(given, problems), problems)
         problems.raise_any()
+        values = compiled.value
         self._authorize = authorize
         self._on_decision: Callable[[DecisionRecord], object] | None = values["on_decision"]
         self.distribution: Distribution = given.value["distribution"] or Distribution(
@@ -68,6 +71,24 @@ class GateShell:
     def __repr__(self) -> str:
         built = f" {self._gate.prefix or '/'} {self.distribution!r}" if hasattr(self, "_gate") else ", not built"
         return f"<{type(self).__name__}{built}>"
+
+    def _look_at_mount(self, script_name: str, path_info: str) -> None:
+        """Log once if a request passes by that somebody seems to have meant to be below the prefix.
+
+        The prefix is relative to the mount point: a gate that is mounted at its own prefix guards nothing.
+        """
+        prefix = self._gate.prefix
+        if self._mount_reported or not prefix:
+            return
+        if script_name.endswith(prefix):
+            cure = "/"
+        elif f"{script_name}{path_info}/".startswith(f"{prefix}/") and prefix.startswith(f"{script_name}/"):
+            cure = prefix.removeprefix(script_name)
+        else:
+            return
+        self._mount_reported = True
+        where = shown(script_name), shown(prefix), cure
+        logger.error("mounted at %s, the gate guards nothing with prefix %s, which starts there: write %s", *where)
 
     def _decide(self, facts: Facts, verdict: object) -> Decision:
         """Return the decision for a verdict; a failure to sign is logged."""

@@ -71,8 +71,9 @@ class Distribution:
         )
         del domain, hash_algorithm, expires, reuse_for, key_pair_id, private_key, priv_key_string, keys, signer
         problems = Problems()
-        values = compile_options(given, problems)
+        compiled = compile_options(given, problems)
         problems.raise_any()
+        values = compiled.value
         self.clock: Callable[[], float] = time.time
         self.base_url: str = values["domain"]
         self.ring = values["ring"]

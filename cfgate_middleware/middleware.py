@@ -92,7 +92,10 @@ class CloudFrontGate(GateShell):
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path_info = environ.get("PATH_INFO", "")
-        if not self._gate.covers(path_info, environ.get("SCRIPT_NAME", "")):
+        script_name = environ.get("SCRIPT_NAME", "")
+        if not self._gate.covers(path_info, script_name):
+            if script_name:
+                self._look_at_mount(script_name, path_info)
             return self._app(environ, start_response)
         method, query_string = environ.get("REQUEST_METHOD", ""), environ.get("QUERY_STRING", "")
         decision = self._gate.admit(method, path_info, query_string, environ.get("HTTP_ACCEPT", ""))

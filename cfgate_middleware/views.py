@@ -80,8 +80,9 @@ class CloudFrontRedirect:
             problems.add("authorize is missing: override authorize() in a subclass, or pass authorize=")
         if authorize is not None and overridden:
             problems.add(f"{type(self).__qualname__}.authorize and authorize= are both given; leave one out")
-        values = compile_options(given, problems)
+        compiled = compile_options(given, problems)
         problems.raise_any()
+        values = compiled.value
         base_url, self._facts = cast("tuple[str, Facts]", parts)
         self.clock: Callable[[], float] = time.time
         grant_signer = GrantSigner(base_url, values["ring"], values["expires"])

@@ -14,8 +14,8 @@ from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
 import pytest
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,6 +38,7 @@ from cfgate_middleware import (
 from cfgate_middleware._core.problems import shown
 from cfgate_middleware._core.signer import MEMO_BYTES
 from cfgate_middleware._core.urls import RESERVED
+from cfgate_middleware._keys import pem as pem_module
 from cfgate_middleware._keys.watched import WatchedRing
 from cfgate_middleware.edge import LocalEdge
 from cfgate_middleware.verify import (
@@ -849,14 +850,33 @@ def test_K17_where_openssl_refuses_sha_1_a_request_without_a_marker_is_refused(
 ) -> None:
     """On a hardened machine a SHA-1 signature is refused as one that does not hold; it is never a server error."""
 
-    class Hardened:
-        def verify(self, *arguments: object) -> None:
-            raise UnsupportedAlgorithm("sha1 is not supported by this backend for signing")
+    class Forbidden(SHA1):
+        name = "forbidden"  # OpenSSL knows no such hash, so it refuses as it refuses a forbidden one
 
+    monkeypatch.setitem(pem_module._HASHES, "SHA1", Forbidden)
     (tmp_path / "a").write_bytes(b"served")
     target = "/a" + fetch(gate(Judge()), "/private/a").location.removeprefix(f"{BASE_URL}/a")
-    group = KeyGroup({KEY_PAIR_ID: PUBLIC})
-    monkeypatch.setattr(group.get(KEY_PAIR_ID), "_key", Hardened())
-    app = LocalEdge(tmp_path, group, public_url=BASE_URL)
-    app.clock = lambda: NOW
-    assert of_edge(app, "", target=target.replace("&Hash-Algorithm=SHA256", "")).code == 403
+    assert of_edge(edge(tmp_path), "", target=target.replace("&Hash-Algorithm=SHA256", "")).code == 403
+
+
+@pytest.mark.parametrize(
+    ("prefix", "mount", "path", "cure"),
+    [
+        ("/private", "/private", "/x", "write /"),
+        ("/private", "/mnt/private", "/x", "write /"),
+        ("/mnt/private", "/mnt", "/private/x", "write /private"),
+        ("/private", "/mnt", "/x", None),
+        ("/mnt/private", "/mnt", "/x", None),
+        ("/private", "/myprivate", "/x", None),
+        ("/", "/mnt", "", None),
+        ("/private", "", "/x", None),
+    ],
+)
+def test_C5_a_gate_that_is_mounted_where_it_guards_nothing_says_so_once(
+    prefix: str, mount: str, path: str, cure: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A mount point that makes the prefix useless is one error in the log, with what to write instead."""
+    app = gate(Judge(), Wrapped(), prefix=prefix)
+    for _ in range(2):
+        assert fetch(app, path, mount=mount).code in (200, 404)
+    assert [cure in message for message in caplog.messages if cure] == ([True] if cure else [])
