@@ -108,6 +108,21 @@ def mutants(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def fuzz(session: nox.Session) -> None:
+    """Run the properties with many examples: ``nox -s fuzz -- 200000`` (takes hours)."""
+    examples = session.posargs[0] if session.posargs else "200000"
+    session.install("-e", ".[test]")
+    session.run("python", "-m", "pytest", "-x", "tests/test_properties.py", env={"CFGATE_EXAMPLES": examples})
+
+
+@nox.session(python=PYTHONS, default=False)
+def lowest(session: nox.Session) -> None:
+    """Run the fast tests with the lowest versions of what is required."""
+    session.install("-e", ".[test]", "cryptography==44.0.1", "webob==1.8.11")
+    session.run("python", "-m", "pytest", "-m", "not slow", *session.posargs)
+
+
+@nox.session(default=False)
 def bench(session: nox.Session) -> None:
     """Measure speed and memory; wants a quiet machine."""
     session.install("-e", ".[bench]")
