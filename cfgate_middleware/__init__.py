@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from cfgate_middleware._core.answers import DecisionRecord
 from cfgate_middleware._core.grant import Grant
-from cfgate_middleware._core.verdicts import PASS, Authorizer, Verdict
+from cfgate_middleware._core.verdicts import ASK, PASS, Authorizer, Verdict
 from cfgate_middleware._keys.ring import KeyRing
 from cfgate_middleware._keys.signer import Signer
+from cfgate_middleware.authorizers import allow, ask_app
 from cfgate_middleware.distribution import Distribution, signed_cookies, signed_url
 from cfgate_middleware.errors import AuthorizerError, CFGateError, ConfigError, PathError, SigningError
 from cfgate_middleware.middleware import CloudFrontGate
@@ -14,6 +15,7 @@ from cfgate_middleware.views import CloudFrontRedirect
 
 __version__ = "1.0.0"
 __all__ = [
+    "ASK",
     "PASS",
     "Authorizer",
     "AuthorizerError",
@@ -29,6 +31,8 @@ __all__ = [
     "Signer",
     "SigningError",
     "Verdict",
+    "allow",
+    "ask_app",
     "signed_cookies",
     "signed_url",
 ]

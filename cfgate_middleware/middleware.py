@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
+from itertools import chain
 from typing import Any, cast
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from cfgate_middleware._core.answers import DecisionRecord, Facts
+from cfgate_middleware._core.answers import Decision, DecisionRecord, Facts
 from cfgate_middleware._core.checks import Pairs, is_async, is_deferred
 from cfgate_middleware._core.problems import Problems, Secret, kind_of
-from cfgate_middleware._core.verdicts import PASS, Authorizer, name_authorizer
+from cfgate_middleware._core.verdicts import ASK, PASS, Authorizer, name_authorizer
 from cfgate_middleware._keys.choice import AnySigner
 from cfgate_middleware._shell import GateShell
+from cfgate_middleware.authorizers import FIELD, Question, ask_app
 from cfgate_middleware.distribution import Distribution
 from cfgate_middleware.errors import AuthorizerError
 
@@ -88,6 +90,8 @@ class CloudFrontGate(GateShell):
             problems.add(f"app is {kind_of(app)}: expected a WSGI application, or None for a gate without one")
         elif is_async(self._app):
             problems.add("app is an ASGI application; this gate is for WSGI: wrap it with a2wsgi.ASGIMiddleware first")
+        if app is None and authorize is ask_app:
+            problems.add("authorize is ask_app, but the gate wraps no application that could be asked")
         self._set_up(authorize, is_response, given, problems)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -98,17 +102,120 @@ class CloudFrontGate(GateShell):
                 self._look_at_mount(script_name, path_info)
             return self._app(environ, start_response)
         method, query_string = environ.get("REQUEST_METHOD", ""), environ.get("QUERY_STRING", "")
-        decision = self._gate.admit(method, path_info, query_string, environ.get("HTTP_ACCEPT", ""))
-        if isinstance(decision, Facts):
-            environ["cfgate.path"] = decision.path
-            decision = self._decide(decision, ask(self._authorize, environ))
-        self._report(decision)
+        facts = self._gate.admit(method, path_info, query_string, environ.get("HTTP_ACCEPT", ""))
+        if not isinstance(facts, Facts):
+            return self._send(facts, start_response)
+        environ["cfgate.path"] = facts.path
+        decision = self._decide(facts, ask(self._authorize, environ))
+        if decision.app is ASK:
+            return self._ask_application(facts, decision, environ, start_response)
         if decision.app is None:
-            start_response(decision.status, decision.headers)
-            return [decision.body] if decision.body else []
+            return self._send(decision, start_response)
+        self._report(decision)
         if decision.app is PASS:
             return self._app(environ, start_response)
         return cast(WSGIApplication, decision.app)(environ, no_store(start_response))
+
+    def _send(
+        self, decision: Decision, start_response: StartResponse, more: Iterable[tuple[str, str]] = ()
+    ) -> list[bytes]:
+        self._report(decision)
+        start_response(decision.status, [*decision.headers, *more])
+        return [decision.body] if decision.body else []
+
+    def _ask_application(
+        self, facts: Facts, passed: Decision, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        """Ask the wrapped application: what it answers is sent on, or is a yes and becomes a grant."""
+        if self._app is _not_found:
+            raise AuthorizerError("the verdict is ASK, but the gate wraps no application that could be asked")
+        question = Question(environ, facts.method)
+        answer = CapturedAnswer(self._app, environ, start_response)
+        try:
+            grant = question.verdict(answer.code, answer.values(FIELD))
+            if grant is None:
+                self._report(passed)
+                return answer.send()
+            decision = self._decide(facts, grant)
+        except BaseException:
+            answer.close()
+            raise
+        answer.close()
+        return self._send(decision, start_response, (("Set-Cookie", cookie) for cookie in answer.values("Set-Cookie")))
+
+
+class CapturedAnswer:
+    """What a WSGI application answers, held back until its status and header fields are known (PEP 3333).
+
+    Raises:
+        AuthorizerError: if the application never calls start_response, or calls it twice.
+    """
+
+    def __init__(self, app: WSGIApplication, environ: WSGIEnvironment, start_response: StartResponse) -> None:
+        self._start_response = start_response
+        self._started: tuple[str, list[tuple[str, str]]] | None = None
+        self._write: Callable[[bytes], object] | None = None  # the server's, once this is sent
+        self._chunks: list[bytes] = []  # what was written or iterated before
+        self._body = app(environ, self._start)
+        self._rest: Iterator[bytes] | None = None
+        try:
+            if self._started is None:  # such as a generator, which starts while it is iterated
+                self._rest = iter(self._body)
+                while self._started is None and not any(self._chunks):
+                    self._chunks.append(next(self._rest))
+        except StopIteration:
+            pass
+        except BaseException:
+            self.close()
+            raise
+        if self._started is None:
+            self.close()
+            raise AuthorizerError("the application answered without calling start_response; nothing was sent")
+
+    @property
+    def code(self) -> int:
+        """The status as a number."""
+        return int(self._now()[0].split(" ", 1)[0])
+
+    def values(self, name: str) -> list[str]:
+        """Return the values of all header fields of this name."""
+        return [value for field, value in self._now()[1] if field.lower() == name.lower()]
+
+    def send(self) -> Iterable[bytes]:
+        """Send the answer as it is; what is not there yet is not waited for."""
+        self._write = self._start_response(*self._now())
+        if not self._chunks and self._rest is None:
+            return self._body  # the server may know a better way to send it than chunk by chunk
+        return _Closing(chain(self._chunks, self._rest or self._body), self.close)
+
+    def close(self) -> None:
+        """Close the application's body, which it waits for."""
+        getattr(self._body, "close", lambda: None)()
+
+    def _now(self) -> tuple[str, list[tuple[str, str]]]:
+        return cast("tuple[str, list[tuple[str, str]]]", self._started)
+
+    def _start(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
+        if self._write is not None:
+            return self._start_response(status, headers, exc_info)
+        if self._started is not None and exc_info is None:
+            raise AuthorizerError("the application called start_response twice; nothing was sent")
+        self._started = (status, list(headers))
+        return self._write_chunk
+
+    def _write_chunk(self, data: bytes) -> object:
+        return self._chunks.append(data) if self._write is None else self._write(data)
+
+
+class _Closing:
+    """Chunks of a body, with what closes it."""
+
+    def __init__(self, chunks: Iterator[bytes], close: Callable[[], None]) -> None:
+        self.close = close
+        self._chunks = chunks
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._chunks
 
 
 def ask(authorize: Callable[..., object], *arguments: object) -> object:

@@ -14,7 +14,7 @@ from cfgate_middleware._core.checks import Pairs, to_base_url
 from cfgate_middleware._core.gate import Gate
 from cfgate_middleware._core.problems import Problems, Secret
 from cfgate_middleware._core.signing import GrantSigner
-from cfgate_middleware._core.verdicts import PASS, name_authorizer
+from cfgate_middleware._core.verdicts import ASK, PASS, name_authorizer
 from cfgate_middleware._keys.choice import AnySigner
 from cfgate_middleware._options import DEFAULTS, compile_options
 from cfgate_middleware.distribution import parse_object_url, shown_location, to_facts, to_response
@@ -106,8 +106,8 @@ class CloudFrontRedirect:
         import webob  # only what returns responses needs it
 
         verdict = ask(partial(self._authorize, *args, **kwargs))
-        if verdict is PASS:
-            raise AuthorizerError("authorize() returned PASS, but a CloudFrontRedirect wraps no application")
+        if verdict is PASS or verdict is ASK:
+            raise AuthorizerError(f"authorize() returned {verdict!r}, but a CloudFrontRedirect wraps no application")
         decision = self._gate.decide(self._facts, verdict, self.clock())
         app = decision.app
         if app is None:

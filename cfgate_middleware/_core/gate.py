@@ -15,7 +15,7 @@ from cfgate_middleware._core.encoding import is_clean, is_plain_path, spell_path
 from cfgate_middleware._core.grant import Grant
 from cfgate_middleware._core.signing import GrantSigner
 from cfgate_middleware._core.urls import MAX_URL, folds_into, is_ambiguous, kept_parameters
-from cfgate_middleware._core.verdicts import PASS, judge
+from cfgate_middleware._core.verdicts import ASK, PASS, Refusal, judge
 from cfgate_middleware.errors import AuthorizerError, ConfigError, PathError
 
 _ALLOW = ("Allow", "GET, HEAD, OPTIONS")
@@ -89,12 +89,13 @@ class Gate:
         """
         grant = None if verdict is True else judge(verdict, self._authorizer, self._is_response)
         if grant is not None and not isinstance(grant, Grant):
-            if isinstance(grant, int):
-                return self._refused(facts, grant, "refused")
-            if grant is PASS and is_ambiguous(facts.path):
+            if isinstance(grant, Refusal):
+                return self._refused(facts, grant.status, "refused", *grant.fields)
+            passed = grant is PASS or grant is ASK
+            if passed and is_ambiguous(facts.path):
                 return self._refused(facts, 400, "unclean path")
-            reason = "passed" if grant is PASS else "answered"
-            return Decision(DecisionRecord(facts.request_path, facts.method, None, reason), app=grant)
+            record = DecisionRecord(facts.request_path, facts.method, None, "passed" if passed else "answered")
+            return Decision(record, app=grant)
         if facts.method != "GET" and facts.method != "HEAD":
             if facts.method == "OPTIONS":
                 return Decision(DecisionRecord(facts.request_path, "OPTIONS", 204, "options"), [_ALLOW, NO_STORE])

@@ -41,6 +41,14 @@ class Conditions(ScopedConditions, total=False):
     filename: str | None
 
 
+class GrantConditions(Conditions, total=False):
+    """All fields of a :class:`Grant`."""
+
+    path: str | None
+    headers: Pairs | None
+    answer: str | None
+
+
 @dataclass(frozen=True, slots=True, init=False)
 class Grant:
     """A yes with conditions.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from enum import Enum, auto
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from cfgate_middleware._core.checks import innermost, is_deferred
 from cfgate_middleware._core.grant import Grant
@@ -28,7 +28,28 @@ class Pass(Enum):
 PASS: Literal[Pass.PASS] = Pass.PASS
 """The verdict that lets the wrapped application answer."""
 
-Verdict = bool | int | Grant | Literal[Pass.PASS] | Callable[..., Any]
+
+class Ask(Enum):
+    """The type of :data:`ASK`."""
+
+    ASK = auto()
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+ASK: Literal[Ask.ASK] = Ask.ASK
+"""The verdict that asks the wrapped application, which answers unless it says ``allow``."""
+
+
+class Refusal(NamedTuple):
+    """A refusal with header fields of its own, such as a challenge."""
+
+    status: int
+    fields: tuple[tuple[str, str], ...] = ()
+
+
+Verdict = bool | int | Grant | Literal[Pass.PASS, Ask.ASK] | Callable[..., Any]
 """What an authorizer may return; a callable is a response, such as ``webob.Response``."""
 Authorizer = Callable[[dict[str, Any]], Verdict]
 """A plain callable that takes environ and returns a verdict."""
@@ -48,22 +69,22 @@ def name_authorizer(authorizer: object) -> str:
 
 def judge(
     verdict: object, authorizer: str, is_response: Callable[[object], bool]
-) -> Grant | int | Literal[Pass.PASS] | Callable[..., Any] | None:
-    """Return None for a plain yes, a grant, the status of a refusal, PASS, or an application that answers.
+) -> Grant | Refusal | Literal[Pass.PASS, Ask.ASK] | Callable[..., Any] | None:
+    """Return None for a plain yes, a grant, a refusal, PASS, ASK, or an application that answers.
 
     If it is none of these, AuthorizerError names the kind of the value and the authorizer, never the value.
     """
     if verdict is True:
         return None
     if verdict is False:
-        return 403
-    if verdict is PASS or isinstance(verdict, Grant):
+        return Refusal(403)
+    if verdict is PASS or verdict is ASK or isinstance(verdict, Grant | Refusal):
         return verdict
     if isinstance(verdict, int):
         if verdict in (200, 204):  # the two that Flask-CloudFront takes for a yes
             return None
         if 400 <= verdict <= 599:
-            return int(verdict)
+            return Refusal(int(verdict))
         what = f"the int {int(verdict)}" if -1000 < verdict < 1000 else "an int out of range"
         if type(verdict) is not int and not isinstance(verdict, Enum):  # such as Pyramid's ACLAllowed and ACLDenied
             what = f"{what}, which is of type {type(verdict).__name__}, an int subclass: wrap it in bool()"
@@ -74,7 +95,7 @@ def judge(
             verdict.close()
         what = f"the class {_name(verdict)}" if isinstance(verdict, type) else kind_of(verdict)
     raise AuthorizerError(
-        f"authorizer {authorizer} returned {what}; expected True, False, PASS, a Grant, 200, 204, 400 to 599, "
+        f"authorizer {authorizer} returned {what}; expected True, False, PASS, ASK, a Grant, 200, 204, 400 to 599, "
         "or a response (a WSGI application); nothing was signed"
     )
 
