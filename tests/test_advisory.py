@@ -117,6 +117,19 @@ def could_mean_private(path: str, mount: str) -> bool:
     return False
 
 
+def has_one_meaning(path: str) -> bool:
+    """Return whether a decoded path keeps its segments for somebody who decodes it again."""
+    again = [unquote(path, "latin-1")]
+    for _ in range(2):
+        again.append(unquote(again[-1], "latin-1"))
+    return all(
+        level.count("/") == path.count("/")
+        and not {".", ".."}.intersection(level.split("/"))
+        and not re.search(r"[\\\x00-\x1f\x7f]", level)
+        for level in again
+    )
+
+
 def ask(
     target: str, judge: Judge, wrapped: Wrapped, *, mount: str = "/mount", extra: dict[str, Any], **options: Any
 ) -> Answer:
@@ -134,9 +147,11 @@ def replay(case: Case, mount: str = "/mount") -> Outcome:
     answer = ask(case.target, judge, wrapped, mount=mount, extra=extra, **case.options)
     assert len(judge.asked) <= 1
     assert not answer.values("Location") or not answer.body
-    if wrapped.calls and not judge.asked:
-        assert not could_mean_private(wrapped.calls[0]["PATH_INFO"], mount)
+    assert wrapped.calls or "no-store" in "".join(answer.values("Cache-Control"))
     saw = judge.asked[0] if judge.asked else None
+    if wrapped.calls:
+        path = wrapped.calls[0]["PATH_INFO"]
+        assert has_one_meaning(path) if saw is not None else not could_mean_private(path, mount)
     return Outcome(answer.code, saw, signed_path(answer), bool(wrapped.calls))
 
 
@@ -164,6 +179,7 @@ WHICH_PATH = [
     case("P5-double-slash-and-dotdot", "/public//../private/x", UNCLEAN),
     case("P6-encoded-slash", "/private%2Fx", granted("/x")),
     case("P6-encoded-slash-dotdot", "/private/alice%2F..%2Fbob/x", UNCLEAN),
+    case("P6-encoded-slash-and-letter", "/%70rivate%2Fx", granted("/x")),
     case("P6-encoded-slash-before", "%2Fprivate/x", granted("/x")),
     case("P7-parameter-after-prefix", "/private;x=1/a", APP),
     case("P7-parameter-dotdot", "/private/a;/../b", UNCLEAN),
@@ -178,6 +194,7 @@ WHICH_PATH = [
     case("P11-backslash-inside", "/private/..\\x", UNCLEAN),
     case("P11-backslash-out-of-prefix", "/private\\..\\x", APP),
     case("P11-backslash-for-slash", "/private%5Cx", UNCLEAN),
+    case("P11-raw-backslash-for-slash", "/private\\x", UNCLEAN),
     case("P11-backslash-first", "\\private\\x", UNCLEAN),
     case("P11-backslash-into-prefix", "/public\\..\\private/x", UNCLEAN),
     case("P12-double-encoding", "/private/%252e%252e/x", granted("/%2e%2e/x", "/%252e%252e/x")),
@@ -186,6 +203,10 @@ WHICH_PATH = [
     case("P13-newline", "/private/%0a", UNCLEAN),
     case("P13-unit-separator", "/private/%1f", UNCLEAN),
     case("P13-delete", "/private/%7f", UNCLEAN),
+    case("P13-raw-nul", "/private/\x00x", UNCLEAN),
+    case("P13-raw-vertical-tab", "/private/\x0bx", UNCLEAN),
+    case("P13-raw-escape", "/private/\x1bx", UNCLEAN),
+    case("P13-raw-delete", "/private/\x7fx", UNCLEAN),
     case("P13-next-line", "/private/%C2%85", UNCLEAN),
     case("P14-no-utf-8", "/private/%ff%c0%af", UNCLEAN),
     case("P14-overlong-slash", "/private/..%c0%afx", UNCLEAN),
@@ -200,6 +221,7 @@ WHICH_PATH = [
     case("P15-absolute-form-elsewhere", "http://evil.com/public/x", APP),
     case("P15-no-slash", "private/x", UNCLEAN),
     case("P15-asterisk", "*", APP, method="OPTIONS"),
+    case("P15-asterisk-GET", "*", APP),
     case("P16-mounted-at-the-prefix", "/a", APP, SCRIPT_NAME="/private"),
     case("P16-mounted-elsewhere", "/private/a", granted("/a"), SCRIPT_NAME="/x/.."),
     case("P17-POST", "/private/x", asked("/x", 405), method="POST"),
@@ -266,6 +288,11 @@ WHAT_IS_SIGNED = [
     case("S1-encoded-asterisk", "/private/me/%2a", granted("/me/*", "/me/%2A")),
     case("S1-asterisk-in-query", "/private/x?b=*", granted("/x", "/x?b=%2A"), options={"forward_query": ["b"]}),
     case("S2-json", "/private/x%22}]}", granted('/x"}]}', "/x%22%7D%5D%7D")),
+    case(
+        "S2-statement",
+        "/private/x%22,%22Condition%22:{}},{%22Resource%22:%22*",
+        granted('/x","Condition":{}},{"Resource":"*', "/x%22,%22Condition%22:%7B%7D%7D,%7B%22Resource%22:%22%2A"),
+    ),
     case("S2-backslash", "/private/x%5Cu002a", UNCLEAN),
     case("S3-question-mark", "/private/a%3FExpires=9&x", granted("/a?Expires=9&x", "/a%3FExpires=9&x")),
     *(
@@ -527,6 +554,9 @@ WHERE_TO = [
     case("R4-newline", "/private/%0aevil.com", UNCLEAN),
     case("R4-vertical-tab", "/private/%0b/evil.com", UNCLEAN),
     case("R4-tab", "/private/%09/evil.com", UNCLEAN),
+    case("R4-raw-tab", "/private/\t/evil.com", UNCLEAN),
+    case("R4-raw-space", "/private/ /evil.com", granted("/ /evil.com", "/%20/evil.com")),
+    case("R4-raw-carriage-return", "/private/\rx", UNCLEAN),
     case("R4-backslash", "/private/\\evil.com", UNCLEAN),
     case("R4-leading-backslash", "/\\evil.com/x", APP),
     case("R4-space", "/private/%20//evil.com", UNCLEAN),
@@ -603,6 +633,25 @@ def test_R11_only_redirect_codes_redirect(code: Any) -> None:
         gate(Judge(), code=code)
 
 
+# replay holds every answer of the gate to no-store, and every redirect to an empty body.
+WHO_ELSE = [
+    case("C1-refusal", "/private/x", asked("/x", 403), verdict=False),
+    case("C2-suffix", "/private/x/a.css", granted("/x/a.css")),
+    case("C2-suffix-refused", "/private/x/a.css", asked("/x/a.css", 403), verdict=False),
+    case("C2-suffix-unclean", "/private/x//a.css", UNCLEAN),
+    case("C2-suffix-in-query", "/private/x?/a.css", granted("/x")),
+    case("C3-authorization", "/private/x", granted("/x"), HTTP_AUTHORIZATION="Basic YTpi"),
+    case("C7-cookies", "/private/x", granted("/x"), HTTP_COOKIE="CloudFront-Policy=x; CloudFront-Signature=y"),
+]
+
+
+@pytest.mark.parametrize("mount", ["", "/mount"])
+@pytest.mark.parametrize("case", WHO_ELSE, ids=lambda case: case.name)
+def test_who_else_gets_it(case: Case, mount: str) -> None:
+    """What makes some caches keep an answer changes nothing."""
+    assert replay(case, mount) == (case.outcome if mount else case.at_the_root)
+
+
 @pytest.mark.parametrize("path", ["/private/x", "/private/x/a.css", "/private/x.js", "/private//", "/private/"])
 @pytest.mark.parametrize("verdict", [True, False, 401, webob.exc.HTTPForbidden()], ids=repr)
 def test_C1_C2_no_answer_is_for_a_cache(path: str, verdict: Any) -> None:
@@ -624,6 +673,10 @@ def test_C1_no_configuration_caches_a_grant(headers: Any) -> None:
 def test_C5_the_body_does_not_repeat_the_signed_url(code: int) -> None:
     """A redirect has no body for proxies to keep."""
     assert fetch(gate(Judge(), code=code), "/private/x").body == b""
+
+
+# What a request can carry of this is sent to real servers, too.
+CASES = [*WHICH_PATH, *WHAT_IS_SIGNED, *WHOSE_YES, *WHERE_TO, *WHO_ELSE, *READ_AGAIN]
 
 
 def test_F7_of_two_gates_the_outer_one_decides() -> None:
