@@ -29,6 +29,7 @@ from cfgate_middleware.verify import WrongResource, verify_url
 from tests.conftest import KEY_PAIR_ID, NOW
 from tests.support import BASE_URL, KEY_GROUP, SIGNER, Answer, Judge, Wrapped, environ_for, fetch, gate, verified
 
+MOUNTS = ["", "/mount/app"]
 END = NOW + 60
 OWN_PARAMETERS = ["Expires", "Signature", "Key-Pair-Id", "Hash-Algorithm"]
 
@@ -131,7 +132,7 @@ def has_one_meaning(path: str) -> bool:
 
 
 def ask(
-    target: str, judge: Judge, wrapped: Wrapped, *, mount: str = "/mount", extra: dict[str, Any], **options: Any
+    target: str, judge: Judge, wrapped: Wrapped, *, mount: str = MOUNTS[1], extra: dict[str, Any], **options: Any
 ) -> Answer:
     """Send a request target through a gate, decoded as servers decode it."""
     path, _, query = target.encode("utf-8", "surrogateescape").partition(b"?")
@@ -140,7 +141,7 @@ def ask(
     return fetch(app, unquote_to_bytes(path), strict=False, **environ)
 
 
-def replay(case: Case, mount: str = "/mount") -> Outcome:
+def replay(case: Case, mount: str = MOUNTS[1]) -> Outcome:
     """Send a request through a gate and return what came of it."""
     judge, wrapped = Judge(case.verdict), Wrapped(strict=False)
     extra = {"REQUEST_METHOD": case.method, **case.extra}
@@ -246,7 +247,7 @@ WHICH_PATH = [
 ]
 
 
-@pytest.mark.parametrize("mount", ["", "/mount"])
+@pytest.mark.parametrize("mount", MOUNTS)
 @pytest.mark.parametrize("case", WHICH_PATH, ids=lambda case: case.name)
 def test_which_path_is_it(case: Case, mount: str) -> None:
     """A path has one meaning for prefix, authorizer and signer; what could have another is refused."""
@@ -254,12 +255,12 @@ def test_which_path_is_it(case: Case, mount: str) -> None:
 
 
 SEGMENTS = st.sampled_from(
-    ["private", "mount", "..", ".", "", "%2e%2E", "%252e%252e", "%25252e.", "%2F", "%252F", "%5C", "\\", "%255c"]
+    ["private", "mount", "app", "..", ".", "", "%2e%2E", "%252e%252e", "%25252e.", "%2F", "%252F", "%5C", "\\", "%255c"]
     + ["x", "*", "%3F", "%25", "%2570rivate", "%25257Private", "é", "a;b", "http:", "evil.com"]
 )
 
 
-@pytest.mark.parametrize("mount", ["", "/mount"])
+@pytest.mark.parametrize("mount", MOUNTS)
 @given(target=st.lists(SEGMENTS, max_size=6).map("/".join), verdict=st.sampled_from([True, PASS]))
 @example(target="/private/x", verdict=True)
 @example(target="/private", verdict=True)
@@ -329,7 +330,7 @@ WHAT_IS_SIGNED = [
 ]
 
 
-@pytest.mark.parametrize("mount", ["", "/mount"])
+@pytest.mark.parametrize("mount", MOUNTS)
 @pytest.mark.parametrize("case", WHAT_IS_SIGNED, ids=lambda case: case.name)
 def test_what_exactly_is_signed(case: Case, mount: str) -> None:
     """What is signed is the one object that was judged, spelled so that neither JSON nor a browser changes it."""
@@ -500,7 +501,7 @@ WHOSE_YES = [
 ]
 
 
-@pytest.mark.parametrize("mount", ["", "/mount"])
+@pytest.mark.parametrize("mount", MOUNTS)
 @pytest.mark.parametrize("case", WHOSE_YES, ids=lambda case: case.name)
 def test_no_request_was_already_checked(case: Case, mount: str) -> None:
     """No marker makes the gate skip the authorizer, or gives it another path."""
@@ -572,7 +573,7 @@ WHERE_TO = [
 ]
 
 
-@pytest.mark.parametrize("mount", ["", "/mount"])
+@pytest.mark.parametrize("mount", MOUNTS)
 @pytest.mark.parametrize("case", WHERE_TO, ids=lambda case: case.name)
 def test_where_the_redirect_goes(case: Case, mount: str) -> None:
     """Location leads to the configured distribution and nowhere else, whatever stands in path and headers."""
@@ -604,15 +605,16 @@ READ_AGAIN = [
     case("K7-directory", "/private/thumbnails/", passed("/thumbnails/"), verdict=PASS),
     case("K7-dotdot", "/private/thumbnails/../x.txt", UNCLEAN, verdict=PASS),
     # At the root nothing is mounted, and these are other paths.
-    case("K8-out-and-back", "/../mount/private/x", UNCLEAN, at_the_root=APP),
-    case("K8-encoded-dotdot", "/%2e%2e/mount/private/x", UNCLEAN, at_the_root=APP),
-    case("K8-encoded-twice", "/%252e%252e/mount/private", UNCLEAN, at_the_root=APP),
-    case("K8-double-slash", "//mount/private/x", UNCLEAN),
-    case("K8-elsewhere", "/../mount/public/x", APP),
+    case("K8-out-and-back", "/../app/private/x", UNCLEAN, at_the_root=APP),
+    case("K8-out-of-all-and-back", "/../../mount/app/private/x", UNCLEAN, at_the_root=APP),
+    case("K8-encoded-dotdot", "/%2e%2e/app/private/x", UNCLEAN, at_the_root=APP),
+    case("K8-encoded-twice", "/%252e%252e/app/private", UNCLEAN, at_the_root=APP),
+    case("K8-double-slash", "//mount/app/private/x", UNCLEAN, at_the_root=APP),
+    case("K8-elsewhere", "/../app/public/x", APP),
 ]
 
 
-@pytest.mark.parametrize("mount", ["", "/mount"])
+@pytest.mark.parametrize("mount", MOUNTS)
 @pytest.mark.parametrize("case", READ_AGAIN, ids=lambda case: case.name)
 def test_what_a_path_means_when_it_is_read_again(case: Case, mount: str) -> None:
     """A path that means the prefix to whoever reads it once more is refused, and PASS is for paths with one meaning."""
@@ -645,7 +647,7 @@ WHO_ELSE = [
 ]
 
 
-@pytest.mark.parametrize("mount", ["", "/mount"])
+@pytest.mark.parametrize("mount", MOUNTS)
 @pytest.mark.parametrize("case", WHO_ELSE, ids=lambda case: case.name)
 def test_who_else_gets_it(case: Case, mount: str) -> None:
     """What makes some caches keep an answer changes nothing."""
