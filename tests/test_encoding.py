@@ -215,8 +215,7 @@ CANONICAL = "[Pp]adding|Excess|data characters|canonical"  # some are binascii's
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
-    [*((text, "alphabet") for text in FOREIGN), *((text, CANONICAL) for text in NOT_CANONICAL)],
+    ("text", "message"), [*((text, "alphabet") for text in FOREIGN), *((text, CANONICAL) for text in NOT_CANONICAL)]
 )
 def test_from_base64_refuses_every_other_spelling(text: str, message: str) -> None:
     """Foreign alphabets, missing or spare padding and spare bits are errors."""

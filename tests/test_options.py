@@ -255,10 +255,7 @@ BAD: dict[str, list[tuple[str, list[Any]]]] = {
     ],
     "cookie_domain": [
         ("two labels", ["", ".", "localhost", "com", ".com", "example.com.", "..example.com", "203.0.113.7", "1.2"]),
-        (
-            "two labels",
-            ["::1", "[2001:db8::1]", "example.0", "-a.example", "a-.example", "a..example", "*.example"],
-        ),
+        ("two labels", ["::1", "[2001:db8::1]", "example.0", "-a.example", "a-.example", "a..example", "*.example"]),
         ("two labels", ["example.com:443", "a_b.c", "https://example.com", "example.com/", "example.com; Path=/"]),
         ("two labels", ["a b.example", "bücher.example", "example.com\n", 5, b"example.com", ["example.com"]]),
         ("cookie for all of CloudFront", ["cloudfront.net", ".cloudfront.net", "CloudFront.NET", ".cloudfront.cn"]),

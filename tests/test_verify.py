@@ -30,9 +30,7 @@ from tests.signed import BASE_URL, as_cookies, canned, canned_items, items, with
 
 END = NOW + 60
 RSA, EC = KEY_PAIR_ID, "KEC0000000000P"
-GROUP = KeyGroup(
-    {RSA: (KEYS / "rsa-2048-public.pem").read_text(), EC: (KEYS / "p256-public.pem").read_bytes()},
-)
+GROUP = KeyGroup({RSA: (KEYS / "rsa-2048-public.pem").read_text(), EC: (KEYS / "p256-public.pem").read_bytes()})
 FAST = Signer(EC, (KEYS / "p256-pkcs8.pem").read_text())
 VIEWER = "203.0.113.7"
 
@@ -280,12 +278,7 @@ REASONS: list[tuple[type[VerificationError], tuple[str, str], str, str]] = [
     (verify.Expired, ACCESS_DENIED, f"access ended at {NOW}", canned(FAST, "/x", NOW)),
     (verify.Expired, ACCESS_DENIED, "access ended at 0", canned(FAST, "/x", 0)),
     (verify.Expired, ACCESS_DENIED, "access ended", with_items("/x", items(FAST, custom(end=NOW - 1)))),
-    (
-        verify.NotYetValid,
-        ACCESS_DENIED,
-        f"access begins after {NOW}",
-        with_items("/x", items(FAST, custom(start=NOW))),
-    ),
+    (verify.NotYetValid, ACCESS_DENIED, f"access begins after {NOW}", with_items("/x", items(FAST, custom(start=NOW)))),
     (
         verify.WrongViewer,
         ACCESS_DENIED,
