@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from types import TracebackType
 from typing import Any, NamedTuple, cast
@@ -79,6 +80,11 @@ def gate(authorize: Any, app: WSGIApplication | None = None, **options: Any) -> 
     made = CloudFrontGate(app, authorize, **{"prefix": "/private", "domain": BASE_URL, "signer": SIGNER, **options})
     made.clock = lambda: NOW
     return made
+
+
+def by(table: Mapping[Any, Iterable[Any]]) -> list[tuple[Any, Any]]:
+    """Return one test case for each value of a table that holds, by what is expected, of which values that is so."""
+    return [(value, expected) for expected, values in table.items() for value in values]
 
 
 def environ_for(
