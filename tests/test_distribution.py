@@ -10,9 +10,6 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from botocore.signers import CloudFrontSigner
-from hypothesis import given
-from hypothesis import strategies as st
 
 from cfgate_middleware import (
     CloudFrontGate,
@@ -25,7 +22,6 @@ from cfgate_middleware import (
     signed_cookies,
     signed_url,
 )
-from cfgate_middleware._core.urls import is_reserved
 from cfgate_middleware.verify import Verified, verify_cookies
 from tests.conftest import KEY_PAIR_ID, KEYS, NOW
 from tests.support import BASE_URL, KEY_GROUP, SIGNER, Judge, by, fetch, verified
@@ -98,36 +94,6 @@ def test_query_and_file_name_are_put_into_the_url() -> None:
     url = distribution().sign("/1.pdf", query=[("v", "a b")], filename="a.pdf")
     assert url.startswith(f"{BASE_URL}/1.pdf?v=a%20b&response-content-disposition=attachment%3B%20filename%3D")
     assert verified(url).policy.resource == url.partition("&Expires=")[0]
-
-
-PLAIN = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=9)
-
-
-@given(
-    path=st.lists(st.text("aB0~ é*?&=+%;'", min_size=1, max_size=9), min_size=2, max_size=3).map("/".join),
-    query=st.dictionaries(PLAIN.filter(lambda name: name.isidentifier() and not is_reserved(name)), PLAIN, max_size=2),
-    expires=st.integers(1, 604800),
-    start=st.none() | st.integers(0, NOW),
-    address=st.none() | st.sampled_from([VIEWER, "203.0.113.0/24"]),
-    scope=st.sampled_from(["object", "directory", "/"]),
-)
-def test_an_rsa_url_is_botocores_byte_for_byte(
-    path: str, query: Any, expires: int, start: int | None, address: str | None, scope: str
-) -> None:
-    """Given the URL we spell and the same conditions, botocore signs and writes the very same one."""
-    conditions: Any = {"expires": expires, "not_before": start, "ip_address": address, "scope": scope, "query": query}
-    made = distribution(signer=RSA)
-    url = made.sign(f"/{path}", **conditions)
-    plain = url.partition("Expires=" if "Expires=" in url else "Policy=")[0].rstrip("?&")
-    botocore, end = CloudFrontSigner(KEY_PAIR_ID, RSA.sign), datetime.fromtimestamp(NOW + expires, UTC)
-    directory = plain.partition("?")[0].rpartition("/")[0]
-    resource = {"object": plain, "directory": f"{directory}/*", "/": f"{BASE_URL}/*"}[scope]
-    if resource == plain and start is None and address is None:
-        assert url == botocore.generate_presigned_url(plain, date_less_than=end)
-    else:
-        since = None if start is None else datetime.fromtimestamp(start, UTC)
-        policy = botocore.build_policy(resource, end, since, address)
-        assert url == botocore.generate_presigned_url(plain, policy=policy)
 
 
 # What cannot be signed
@@ -387,16 +353,3 @@ def test_sha_1_needs_no_cookie_of_its_own() -> None:
     assert distribution(signer=RSA).cookies("/1").keys() == signed_cookies(LOCATION, RSA).keys() == of_sha_1
     assert distribution().cookies("/1").keys() == of_sha_1 | {"CloudFront-Hash-Algorithm"}
     assert "CloudFront-Policy" in distribution().cookies("/1", scope="/")
-
-
-@WRITERS
-def test_a_url_too_long_for_cloudfront_is_refused(write: Callable[..., object]) -> None:
-    """More than 8,192 bytes would be answered with 414, signed in the URL or in cookies."""
-    with pytest.raises(PathError, match="CloudFront takes 8192"):
-        write(f"{BASE_URL}/{'x' * 8192}", SIGNER)
-
-
-def test_a_cookie_too_long_for_browsers_is_refused() -> None:
-    """A policy of more than a cookie can hold is an error, not cut."""
-    with pytest.raises(PathError, match="browsers keep 4096"):
-        signed_cookies(f"{BASE_URL}/{'x' * 3000}/1", SIGNER, scope="directory")

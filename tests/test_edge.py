@@ -340,13 +340,6 @@ def test_signed_cookies_open_a_directory(edge: LocalEdge) -> None:
     assert ask(edge, "/index.html", HTTP_COOKIE=cookies).body == DENIED
 
 
-def test_a_signed_query_beats_signed_cookies(edge: LocalEdge, caplog: pytest.LogCaptureFixture) -> None:
-    """Any of CloudFront's parameters makes the request a signed URL, and cookies are not looked at."""
-    good, stale = header(as_cookies(below("/*"))), header({**as_cookies(below("/*")), "CloudFront-Signature": "x"})
-    assert ask(edge, signed("/index.html"), HTTP_COOKIE=stale).body == b"index"
-    assert b"MissingKey" in ask(edge, "/index.html?Expires=1", HTTP_COOKIE=good).body
-
-
 def test_a_cookie_sent_twice_is_refused(edge: LocalEdge, caplog: pytest.LogCaptureFixture) -> None:
     """Leftovers of a wider Path arrive as a second cookie of the same name, and nobody knows which counts."""
     cookies = header(as_cookies(below("/*")))

@@ -28,6 +28,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from cfgate_middleware import PASS, AuthorizerError, CloudFrontGate, ConfigError, DecisionRecord, Grant, SigningError
+from cfgate_middleware._core.answers import KINDS
 from cfgate_middleware._core.encoding import is_clean
 from tests.conftest import KEY_PAIR_ID, KEYS, NOW
 from tests.leaks import leaks_among, leaks_in, locals_of
@@ -37,7 +38,6 @@ PEM = KEYS / "rsa-2048-pkcs8.pem"
 END = NOW + 60
 # What no client rewrites in a path, and everything else as %XX.
 SPELLED = re.compile(rf"{re.escape(BASE_URL)}((?:[A-Za-z0-9._~/!&(),=:@-]|%[0-9A-F]{{2}})+)\?Expires={END}&.*")
-ANSWERS = ("redirect", "cookies", "json")
 
 
 class CountingSigner:
@@ -64,7 +64,7 @@ def explode(*args: object, **kwargs: object) -> Any:
 # The invariants
 
 
-@pytest.mark.parametrize(("answer", "reuse_for"), [("redirect", 0), *((answer, 60) for answer in ANSWERS)])
+@pytest.mark.parametrize(("answer", "reuse_for"), [("redirect", 0), *((answer, 60) for answer in KINDS)])
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_invariant_1_every_request_is_authorized(method: str, answer: str, reuse_for: int) -> None:
     """The same request is judged each time: a signature may be reused, a yes never."""
@@ -127,6 +127,7 @@ def test_invariant_4_one_spelling(name: str) -> None:
         ("/private/a?b", True, "/a%3Fb?v=%2A%3F"),
         ("/private/x", Grant(path="/*?"), "/%2A%3F?v=%2A%3F"),
         ("/private/x", Grant(query={"v": "*", "*": "?"}), "/x?v=%2A&%2A=%3F"),
+        ("/private/x", Grant(path="/other/*.pdf", scope="directory"), "/other/*"),
         ("/private/*/x?", Grant(scope="directory"), "/%2A/*"),
         ("/private/?*/x", Grant(scope="/?*/"), "/%3F%2A/*"),
         ("/private/*", Grant(scope="/"), "/*"),
@@ -157,7 +158,7 @@ def test_invariant_6_the_target_host_comes_from_configuration_alone(extra: dict[
     assert verified(location).policy.resource == f"{BASE_URL}/a"
 
 
-@pytest.mark.parametrize("answer", ANSWERS)
+@pytest.mark.parametrize("answer", KINDS)
 def test_invariant_7_secrets_stay_inside(answer: str, caplog: pytest.LogCaptureFixture) -> None:
     """Log, record, reprs and the frames of an error after signing hold no signature, policy or cookie value."""
     caplog.set_level(logging.DEBUG)
@@ -194,9 +195,8 @@ def test_invariant_8_wrong_configuration_fails_at_once_and_whole() -> None:
     wrong: Any = "no app"
     with pytest.raises(ConfigError) as caught:
         gate(None, wrong, prefix="private", signer=None, key_pair_id="K1", private_key=b"-----BEGIN nonsense", code=304)
-    named = [re.split(r"\W", problem)[0] for problem in caught.value.problems]
-    assert named[:4] == ["app", "authorize", "prefix", "code"]
-    assert len(named) == 5
+    *named, _ = [re.split(r"\W", problem)[0] for problem in caught.value.problems]
+    assert named == ["app", "authorize", "prefix", "code"]
     assert "nonsense" not in str(caught.value)
 
 
@@ -213,10 +213,8 @@ def test_invariant_9_outside_the_prefix_the_gate_is_invisible(caplog: pytest.Log
     environ = environ_for("/public/a", query="x=1")
     before = dict(environ)
     assert gate(explode, app, on_decision=explode)(environ, explode) is body
-    assert seen[0] is environ
-    assert seen[1] is explode
-    assert environ == before
-    assert not caplog.records
+    assert seen[0] is environ and seen[1] is explode
+    assert environ == before and not caplog.records
 
 
 def test_invariant_10_construction_starts_no_thread_and_opens_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -384,9 +382,9 @@ def test_every_decision_is_one_line_and_one_record(
     (entry,), (record,) = caplog.records, records
     assert (entry.name, entry.levelname) == ("cfgate_middleware", "INFO")
     assert re.fullmatch(line, entry.getMessage())
-    assert entry.getMessage() == (
-        f"{record.method} {record.path} -> {record.status} {record.reason} key={record.key_pair_id} end={record.end}"
-    )
+    assert entry.getMessage() == "{1} {0} -> {2} {3} key={4} end={5}".format(*record)
+    with pytest.raises(AttributeError):
+        record.reason = "refused"  # type: ignore[misc]  # the mistake under test
 
 
 def test_on_decision_runs_after_signing_and_before_the_response() -> None:
@@ -416,7 +414,7 @@ def test_what_on_decision_raises_propagates(verdict: Any) -> None:
 # What a gate gives to views
 
 
-@pytest.mark.parametrize("answer", ANSWERS)
+@pytest.mark.parametrize("answer", KINDS)
 def test_sign_gives_views_the_url_that_a_redirecting_gate_sends(answer: str) -> None:
     """A view gets the very URL, base path included, whatever the gate answers; with ``reuse_for`` it is signed once."""
     signer = CountingSigner()
@@ -462,7 +460,6 @@ def test_clear_cookies_refuses_what_no_cookie_was_set_for(paths: list[Any]) -> N
 def test_the_repr_shows_prefix_domain_and_key_id() -> None:
     """Nothing else of a gate is in its repr."""
     assert repr(gate(Judge())) == f"<CloudFrontGate /private <Distribution {BASE_URL} <KeyRing {KEY_PAIR_ID}>>>"
-    assert repr(gate(Judge(), prefix="/")).startswith("<CloudFrontGate / ")
 
 
 def test_the_clock_is_the_distributions_and_the_real_one() -> None:
@@ -477,33 +474,6 @@ def test_the_clock_is_the_distributions_and_the_real_one() -> None:
 
 
 # Configuration
-
-
-def test_flask_cloudfronts_dictionary_is_taken_unchanged() -> None:
-    """The configuration that Flask-CloudFront was given still works."""
-    config: dict[str, Any] = {"priv_key_string": str(PEM), "key_pair_id": "APKAIO3Z4DOEXAMPLE", "expires": 60}
-    app = CloudFrontGate(None, Judge(200), prefix="/private", domain="http://dc1097jtk.cloudfront.net", **config)
-    app.clock = lambda: NOW + 0.25
-    location = fetch(app, "/private/a").location
-    assert location.startswith(f"http://dc1097jtk.cloudfront.net/a?Expires={NOW + 61}&Signature=")
-    assert "&Key-Pair-Id=APKAIO3Z4DOEXAMPLE" in location
-
-
-@pytest.mark.parametrize(
-    ("domain", "warned"),
-    [
-        ("http://cdn.example.com", True),
-        ("http://localhost:8001", False),
-        ("http://127.0.0.1:8001", False),
-        ("https://cdn.example.com", False),
-        ("cdn.example.com", False),
-    ],
-)
-def test_http_is_accepted_with_a_warning(domain: str, warned: bool, caplog: pytest.LogCaptureFixture) -> None:
-    """A plain http domain is warned about once, at construction, unless it stays on this machine."""
-    fetch(gate(Judge(), domain=domain), "/private/a")
-    lines = [entry.getMessage() for entry in caplog.records if entry.levelno >= logging.WARNING]
-    assert [(domain in line, "use https" in line) for line in lines] == [(True, True)] * warned
 
 
 def test_importing_the_package_loads_nothing_it_does_not_need() -> None:

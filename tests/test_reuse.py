@@ -18,6 +18,7 @@ from wsgiref.types import WSGIEnvironment
 import pytest
 
 from cfgate_middleware import CloudFrontGate, Grant, Signer
+from cfgate_middleware._core.answers import KINDS
 from cfgate_middleware._core.encoding import from_base64
 from cfgate_middleware.verify import KeyGroup, verify_url
 from tests.conftest import KEY_PAIR_ID, KEYS, NOW, SIGNERS
@@ -204,18 +205,7 @@ def test_a_window_ends_exactly_where_its_urls_would_not_last(case: Case) -> None
     assert [end_of(url) for url in (before, first, after)] == [edge - case.window, edge, edge + case.window]
 
 
-def test_the_authorizer_is_asked_each_time() -> None:
-    """A signature is reused, a verdict never: the same file can be refused a second later."""
-    signer, verdicts = CountingSigner(), [True, False, True, 404, Grant(), True]
-    asked = iter(verdicts)
-    shared = reusing(lambda environ: next(asked), signer)
-    answers = [fetch(shared, "/private/a") for _ in verdicts]
-    assert [answer.code for answer in answers] == [303, 403, 303, 404, 303, 303]
-    assert len({answer.location for answer in answers if answer.code == 303}) == 1
-    assert list(signer.signed.values()) == [1]
-
-
-@pytest.mark.parametrize("answer", ["redirect", "cookies", "json"])
+@pytest.mark.parametrize("answer", KINDS)
 @every_case
 def test_users_share_a_url(case: Case, answer: str) -> None:
     """Two users who are granted the same get the same answer, byte for byte, and each is asked about."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import subprocess
-import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -22,13 +22,13 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cfgate_middleware import ConfigError, Distribution, Grant, PathError, Signer, SigningError
+from cfgate_middleware import ConfigError, Distribution, PathError, Signer, SigningError
 from cfgate_middleware._core.encoding import from_base64, is_clean, is_encodable, spell_path
 from cfgate_middleware._core.policy import canned_policy
 from cfgate_middleware.verify import WrongResource, verify_url
 from tests.conftest import KEY_PAIR_ID, KEYS, NOW
 from tests.signed import items, with_items
-from tests.support import BASE_URL, KEY_GROUP, SIGNER, Judge, fetch, gate
+from tests.support import BASE_URL, KEY_GROUP, SIGNER
 
 MAX_URL, MAX_COOKIE = 8192, 4096
 Query = tuple[tuple[str, str], ...]
@@ -40,9 +40,8 @@ class FakeSigner:
     key_pair_id = "KFAKE"
 
     def __init__(self, outcome: object = b"\xfb\xff\xfe", hash_algorithm: str = "SHA256") -> None:
-        self.hash_algorithm = hash_algorithm
+        self.outcome, self.hash_algorithm = outcome, hash_algorithm
         self.messages: list[bytes] = []
-        self.outcome = outcome
 
     def sign(self, message: bytes) -> Any:
         """Keep the message and return or raise what was asked for."""
@@ -99,23 +98,15 @@ paths = (
 names = st.text(st.characters(codec="utf-8"), min_size=1).map(lambda name: f"x{name}")
 queries = st.lists(st.tuples(names, st.text(st.characters(codec="utf-8"))), max_size=3).map(tuple)
 directories = st.sampled_from(["/a/", "/a b/é/", "/*/", "/a?b/#/"])
-PLAIN_AND_WIDE: list[dict[str, Any]] = [
-    {},
-    {"scope": "directory", "not_before": NOW - 5, "ip_address": "203.0.113.0/24"},
-]
+PLAIN_AND_WIDE: list[Any] = [{}, {"scope": "directory", "not_before": NOW - 5, "ip_address": "203.0.113.0/24"}]
 
 
 # Other signers
 
 
-def botocore_signer() -> CloudFrontSigner:
-    """Return botocore's signer with the tests' RSA key, which signs with SHA-1 as botocore expects."""
-    key = load_pem_private_key((KEYS / "rsa-2048-pkcs1.pem").read_bytes(), password=None)
-    assert isinstance(key, RSAPrivateKey)
-    return CloudFrontSigner(KEY_PAIR_ID, lambda message: key.sign(message, PKCS1v15(), SHA1()))  # noqa: S303  # botocore's
-
-
-BOTOCORE = botocore_signer()
+KEY = load_pem_private_key((KEYS / "rsa-2048-pkcs1.pem").read_bytes(), password=None)
+assert isinstance(KEY, RSAPrivateKey)
+BOTOCORE = CloudFrontSigner(KEY_PAIR_ID, functools.partial(KEY.sign, padding=PKCS1v15(), algorithm=SHA1()))  # noqa: S303  # botocore's
 RSA_SHA1 = at(NOW, Signer(KEY_PAIR_ID, KEYS / "rsa-2048-pkcs1.pem", "SHA1"))
 
 
@@ -127,26 +118,17 @@ def test_a_canned_url_is_botocores_byte_for_byte(path: str, query: Query, expire
 
 
 @given(
-    directories,
-    paths,
-    queries,
-    st.sampled_from(["object", "directory", "explicit", "/"]),
-    st.none() | st.integers(1, NOW + 59),
-    st.none() | st.ip_addresses(v=4).map(str),
+    *(directories, paths, queries, st.sampled_from(["object", "directory", "explicit", "/"])),
+    *(st.none() | st.integers(1, NOW + 59), st.none() | st.ip_addresses(v=4).map(str)),
 )
 def test_a_custom_url_is_botocores_byte_for_byte(
     directory: str, name: str, query: Query, kind: str, start: int | None, address: str | None
 ) -> None:
     """Every combination of scope, start and address is the policy and the URL that botocore writes."""
-    path = directory[:-1] + name
-    scope = directory if kind == "explicit" else kind
+    path, scope = directory[:-1] + name, directory if kind == "explicit" else kind
     ours = RSA_SHA1.sign(path, query=query, scope=scope, not_before=start, ip_address=address)
-    resource = {
-        "object": clean(ours),
-        "directory": f"{BASE_URL}{spell_path(path[: path.rindex('/')])}/*",
-        "explicit": f"{BASE_URL}{spell_path(directory)}*",
-        "/": f"{BASE_URL}/*",
-    }[kind]
+    parent = {"directory": path[: path.rindex("/") + 1], "explicit": directory, "/": "/"}.get(kind)
+    resource = clean(ours) if parent is None else f"{BASE_URL}{spell_path(parent)}*"
     theirs: dict[str, Any] = {"date_less_than": moment(NOW + 60)}
     if kind != "object" or start is not None or address is not None:
         theirs = {"policy": BOTOCORE.build_policy(resource, moment(NOW + 60), moment(start), address)}
@@ -156,11 +138,7 @@ def test_a_custom_url_is_botocores_byte_for_byte(
 @pytest.mark.parametrize("query", [{}, {"v": "1"}], ids=["no query", "query"])
 @pytest.mark.parametrize("conditions", PLAIN_AND_WIDE, ids=["canned", "custom"])
 def test_openssl_verifies_the_signature_in_the_url(
-    signer: Signer,
-    public_pem: Callable[[Signer], str],
-    tmp_path: Path,
-    conditions: dict[str, Any],
-    query: dict[str, str],
+    signer: Signer, public_pem: Callable[[Signer], str], tmp_path: Path, conditions: Any, query: dict[str, str]
 ) -> None:
     """The signature is one over the policy that CloudFront reads from the URL or rebuilds from it."""
     url = at(NOW, signer).sign("/réports/a*b.pdf", query=query, **conditions)
@@ -168,14 +146,13 @@ def test_openssl_verifies_the_signature_in_the_url(
     if "Policy" in own:
         policy = from_base64(own["Policy"])
     else:
-        resource = url.partition("&Expires" if query else "?Expires")[0]
         condition = '{"DateLessThan":{"AWS:EpochTime":' + own["Expires"] + "}}"
-        policy = ('{"Statement":[{"Resource":"' + resource + '","Condition":' + condition + "}]}").encode("ascii")
+        policy = ('{"Statement":[{"Resource":"' + clean(url) + '","Condition":' + condition + "}]}").encode("ascii")
     public, signature = tmp_path / "public.pem", tmp_path / "signature"
     public.write_text(public_pem(signer))
     signature.write_bytes(from_base64(own["Signature"]))
     algorithm = f"-{signer.hash_algorithm.lower()}"
-    command = ["openssl", "dgst", algorithm, "-verify", str(public), "-signature", str(signature)]
+    command: list[str | Path] = ["openssl", "dgst", algorithm, "-verify", public, "-signature", signature]
     done = subprocess.run(command, input=policy, capture_output=True, check=False)
     assert done.stdout.strip() == b"Verified OK", done.stderr
     assert (own["Key-Pair-Id"], own.get("Hash-Algorithm", "SHA1")) == (signer.key_pair_id, signer.hash_algorithm)
@@ -220,33 +197,6 @@ def test_what_is_signed_is_what_is_sent(path: str, query: Query, base_path: str)
     assert unquote(parts.path, errors="strict") == unquote(base_path) + path
     assert tuple(parse_qsl(parts.query, keep_blank_values=True)) == query
     assert "*" not in signer.resource and parts.fragment == ""
-
-
-@pytest.mark.parametrize(
-    ("forwarded", "chosen", "query"),
-    [
-        ("v=1", {}, "?v=1"),
-        ("v=1&w=2", {"w": "3"}, "?v=1&w=3"),
-        ("v=1&w=2", [("v", "3"), ("v", "4")], "?w=2&v=3&v=4"),
-        ("v=1", {"V": "2"}, "?v=1&V=2"),
-        ("", {"response-content-type": "text/plain; a=b&c"}, "?response-content-type=text%2Fplain%3B%20a%3Db%26c"),
-        ("", {"a": ""}, "?a="),
-        ("", {}, ""),
-    ],
-)
-def test_chosen_parameters_replace_forwarded_ones_of_the_same_name(forwarded: str, chosen: Any, query: str) -> None:
-    """The server's word counts, and no name that it chose is also the viewer's."""
-    app = gate(Judge(Grant(query=chosen)), forward_query=["v", "w"])
-    assert clean(fetch(app, "/private/a", query=forwarded).location) == f"{BASE_URL}/a{query}"
-
-
-@pytest.mark.parametrize("scope", ["object", "directory"])
-def test_a_grant_may_name_another_object(scope: str) -> None:
-    """The grant's path is signed in place of the requested one, and its directory is the one in scope."""
-    signer = FakeSigner()
-    app = gate(Judge(Grant(path="/other/é.pdf", scope=scope)), signer=signer)
-    assert clean(fetch(app, "/private/reports/1.pdf").location) == f"{BASE_URL}/other/%C3%A9.pdf"
-    assert signer.resource == f"{BASE_URL}/other/" + {"object": "%C3%A9.pdf", "directory": "*"}[scope]
 
 
 # How long
@@ -307,39 +257,20 @@ def test_within_one_window_all_grants_of_an_object_are_one(number: int, reuse: l
     assert distribution.sign("/a") not in urls
 
 
-@pytest.mark.parametrize(("own", "ends"), [(None, (120, 120)), (10, (20, 30)), (30, (60, 60)), (90, (120, 120))])
-def test_a_short_grant_has_a_short_window(own: int | None, ends: tuple[int, int]) -> None:
+@pytest.mark.parametrize(("own", "ends"), [(None, [120, 120]), (10, [20, 30]), (30, [60, 60]), (90, [120, 120])])
+def test_a_short_grant_has_a_short_window(own: int | None, ends: list[int]) -> None:
     """A grant of ten seconds is not stretched to the minute that other grants are reused for."""
     assert NOW % 60 == 0
-    found = [
-        end_of(at(now, FakeSigner(), expires=60, reuse_for=60).sign("/a", expires=own)) - NOW
-        for now in (NOW + 1, NOW + 20)
-    ]
-    assert tuple(found) == ends
-
-
-@pytest.mark.parametrize("conditions", PLAIN_AND_WIDE, ids=["canned", "custom"])
-@pytest.mark.parametrize(("reuse_for", "signatures"), [(0, 3), (60, 1)])
-def test_a_signature_is_reused_only_if_it_was_asked_for(
-    conditions: dict[str, Any], reuse_for: int, signatures: int
-) -> None:
-    """Equal policies are signed once with ``reuse_for`` and each time without."""
-    signer = FakeSigner()
-    distribution = at(NOW, signer, reuse_for=reuse_for)
-    assert len({distribution.sign("/a/b", **conditions) for _ in range(3)}) == 1
-    assert len(signer.messages) == signatures
+    made = [at(now, FakeSigner(), expires=60, reuse_for=60) for now in (NOW + 1, NOW + 20)]
+    assert [end_of(each.sign("/a", expires=own)) - NOW for each in made] == ends
 
 
 @pytest.mark.parametrize(
     ("path", "conditions"),
     [
-        ("/reports/2.pdf", {}),
-        ("/reports/1.pdf", {"not_before": 1}),
-        ("/reports/1.pdf", {"scope": "directory"}),
-        ("/reports/1.pdf", {"ip_address": "203.0.113.7"}),
-        ("/reports/1.pdf", {"query": {"v": "1"}}),
-        ("/reports/1.pdf", {"filename": "a.pdf"}),
-        ("/reports/1.pdf", {"expires": 61}),
+        *(("/reports/2.pdf", {}), ("/reports/1.pdf", {"not_before": 1}), ("/reports/1.pdf", {"scope": "directory"})),
+        *(("/reports/1.pdf", {"ip_address": "203.0.113.7"}), ("/reports/1.pdf", {"query": {"v": "1"}})),
+        *(("/reports/1.pdf", {"filename": "a.pdf"}), ("/reports/1.pdf", {"expires": 61})),
     ],
 )
 def test_what_is_reused_is_the_signature_of_the_very_same_policy(path: str, conditions: dict[str, Any]) -> None:
@@ -348,15 +279,6 @@ def test_what_is_reused_is_the_signature_of_the_very_same_policy(path: str, cond
     distribution = at(NOW, signer, reuse_for=60)
     assert distribution.sign("/reports/1.pdf") != distribution.sign(path, **conditions)
     assert len(set(signer.messages)) == 2
-
-
-def test_a_scope_that_is_reused_opens_each_of_its_objects() -> None:
-    """One signature over a directory is in the URLs of all its files."""
-    signer = FakeSigner()
-    distribution = at(NOW, signer, reuse_for=60)
-    urls = [distribution.sign(path, scope="/a/") for path in ("/a/1", "/a/2")]
-    assert len(signer.messages) == 1
-    assert urls[1] == urls[0].replace("/a/1", "/a/2")
 
 
 @pytest.mark.parametrize(("start", "fits"), [(NOW + 59, True), (NOW + 60, False), (NOW + 61, False)])
@@ -465,8 +387,9 @@ def test_a_url_that_cloudfront_would_refuse_for_its_length_is_an_error(over: int
         assert len(distribution.sign(signed)) == MAX_URL
         assert len(distribution.cookies(longest)["CloudFront-Signature"]) == 4
     for attempt in (lambda: distribution.sign(signed), lambda: distribution.cookies(longest)) if over else ():
-        with pytest.raises(PathError, match=f"URL is {MAX_URL + 1} bytes long; .* {MAX_URL}$"):
+        with pytest.raises(PathError, match=f"URL is {MAX_URL + 1} bytes long; .* {MAX_URL}$") as caught:
             attempt()
+        assert BASE_URL not in str(caught.value)
     assert distribution.cookies(signed)
 
 
@@ -488,25 +411,26 @@ def test_a_cookie_that_browsers_would_drop_is_an_error(over: int) -> None:
 
 
 FAILURES = [
-    (b"", "returned bytes of length 0"),
-    ("signature", "returned a str of 9 characters"),
-    (None, "returned None"),
-    (bytearray(b"signature"), "returned bytearray of length 9"),
-    (True, "returned an object of type bool"),
+    *((b"", "returned bytes of length 0"), ("signature", "returned a str of 9 characters"), (None, "returned None")),
+    *((bytearray(b"secret"), "returned bytearray of length 6"), (True, "returned an object of type bool")),
     *((kind("secret"), f"failed with {kind.__name__}$") for kind in (RuntimeError, TimeoutError, KeyError)),
 ]
 
 
 @pytest.mark.parametrize(("outcome", "what"), FAILURES)
 @pytest.mark.parametrize("scope", ["object", "/"], ids=["canned", "custom"])
-def test_a_signer_that_fails_is_an_error_and_nothing_is_remembered(scope: str, outcome: object, what: str) -> None:
-    """The message names the key and the kind of failure; with ``reuse_for`` too, the next request asks again."""
+@pytest.mark.parametrize("reuse_for", [0, 60])
+def test_a_signer_that_fails_is_an_error_and_nothing_is_remembered(
+    reuse_for: int, scope: str, outcome: object, what: str
+) -> None:
+    """The message names the key and the kind of failure, and shows no result; the next request asks again."""
     signer = FakeSigner(outcome)
-    distribution = at(NOW, signer, reuse_for=60)
+    distribution = at(NOW, signer, reuse_for=reuse_for)
     for _ in range(2):
         with pytest.raises(SigningError, match=f"^signer KFAKE {what}") as caught:
             distribution.sign("/a", scope=scope)
         assert caught.value.__cause__ is (outcome if isinstance(outcome, Exception) else None)
+        assert "secret" not in str(caught.value)
     assert len(signer.messages) == 2
     signer.outcome = b"signature"
     assert "&Signature=c2lnbmF0dXJl&" in distribution.sign("/a", scope=scope)
@@ -518,25 +442,3 @@ def test_a_signing_error_of_the_signer_itself_passes_through(error: BaseExceptio
     with pytest.raises(type(error)) as caught:
         at(NOW, FakeSigner(error)).sign("/a")
     assert caught.value is error
-
-
-LONG = "/" + "a" * MAX_URL
-
-
-@pytest.mark.parametrize(
-    "attempt",
-    [
-        lambda: at(NOW, FakeSigner(RuntimeError())).sign("/a"),
-        lambda: at(NOW, FakeSigner(None)).sign("/a"),
-        lambda: at(NOW, FakeSigner()).sign(LONG),
-        lambda: at(NOW, FakeSigner()).cookies(LONG),
-        lambda: at(NOW, FakeSigner()).sign(LONG, scope="/"),
-        lambda: at(NOW, FakeSigner()).sign("/a/b", scope="/b/"),
-    ],
-)
-def test_no_failure_shows_the_url_or_the_policy(attempt: Callable[[], object]) -> None:
-    """Whole tracebacks of every failure are free of what was about to be signed."""
-    with pytest.raises((SigningError, PathError, ConfigError)) as caught:
-        attempt()
-    text = "".join(traceback.format_exception(caught.value))
-    assert BASE_URL not in text and "EpochTime" not in text

@@ -14,14 +14,10 @@ from urllib.parse import quote
 
 import pytest
 from botocore.signers import CloudFrontSigner
-from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePrivateKey
-from cryptography.hazmat.primitives.hashes import SHA1
-from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cfgate_middleware import ConfigError, Signer, verify
-from cfgate_middleware._core.encoding import to_base64
 from cfgate_middleware._core.policy import CustomPolicy, canned_policy
 from cfgate_middleware._core.urls import RESERVED
 from cfgate_middleware.verify import KeyGroup, VerificationError, Verified
@@ -113,15 +109,6 @@ def test_openssl_signatures_verify(key_pair_id: str, key: str, form: str, tmp_pa
     first = f"Expires={END}" if form == "canned" else f"Policy={sh(f'cat {policy} {spelled}')}"
     target = f"/x?{first}&Signature={signature}&Key-Pair-Id={key_pair_id}&Hash-Algorithm=SHA256"
     assert check(target) == Verified(key_pair_id, custom(resource), "/x")
-
-
-def test_ecdsa_with_sha1_is_verified(pem: Callable[[str], str]) -> None:
-    """CloudFront's guide allows ECDSA with SHA-1, so it is accepted, though no signer here makes it."""
-    key = load_pem_private_key(pem("p256-pkcs8").encode(), password=None)
-    assert isinstance(key, EllipticCurvePrivateKey)
-    signature = to_base64(key.sign(canned_policy(f"{BASE_URL}/x", END), ECDSA(SHA1())))  # noqa: S303 (see above)
-    for marker in ("", "&Hash-Algorithm=SHA1"):
-        assert check(f"/x?Expires={END}&Signature={signature}&Key-Pair-Id={EC}{marker}").key_pair_id == EC
 
 
 def test_parameters_may_come_in_any_order_between_own_ones() -> None:
@@ -525,17 +512,6 @@ def test_a_key_group_names_every_wrong_entry(pem: Callable[[str], str]) -> None:
     assert "PRIVATE KEY" not in str(caught.value)
 
 
-def test_a_key_group_takes_key_objects_but_not_other_objects(pem: Callable[[str], str]) -> None:
-    """Public keys of cryptography are taken as they are; anything else is refused by its type."""
-    group = KeyGroup({EC: load_pem_public_key(pem("p256-public").encode())})
-    assert group.get(EC)
-    assert group.get(RSA) is None
-    assert repr(group) == f"<KeyGroup {EC}>"
-    for wrong in (None, 7, load_pem_private_key(pem("p256-pkcs8").encode(), password=None)):
-        with pytest.raises(ConfigError, match=f"key group, {EC}: "):
-            KeyGroup({EC: wrong})
-
-
 def test_a_key_group_is_never_empty_and_never_changes(pem: Callable[[str], str]) -> None:
     """A group without keys could only refuse, and later changes to the mapping do not reach the group."""
     with pytest.raises(ConfigError, match="at least one key"):
@@ -543,7 +519,7 @@ def test_a_key_group_is_never_empty_and_never_changes(pem: Callable[[str], str])
     keys = {EC: pem("p256-public")}
     group = KeyGroup(keys)
     keys["KOTHER"] = keys[EC]
-    assert group.get("KOTHER") is None
+    assert (bool(group.get(EC)), group.get("KOTHER"), repr(group)) == (True, None, f"<KeyGroup {EC}>")
     with pytest.raises(AttributeError):
         group.more = 1  # type: ignore[attr-defined]  # that is the point
 
