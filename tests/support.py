@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from types import TracebackType
 from typing import Any, NamedTuple, cast
@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
+
+import pytest
 
 from cfgate_middleware import CloudFrontGate, Signer
 from cfgate_middleware.verify import KeyGroup, Verified, verify_url
@@ -19,6 +21,10 @@ BASE_URL = "https://cdn.example.com"
 SIGNER = Signer(KEY_PAIR_ID, (KEYS / "p256-pkcs8.pem").read_text())
 KEY_GROUP = KeyGroup({KEY_PAIR_ID: (KEYS / "p256-public.pem").read_text()})
 Headers = list[tuple[str, str]]
+Log = pytest.LogCaptureFixture
+Patch = pytest.MonkeyPatch
+Pem = Callable[[str], str]
+PublicPem = Callable[[Signer], str]
 
 
 class Answer(NamedTuple):

@@ -29,13 +29,12 @@ from cfgate_middleware._core.encoding import spell_path
 from cfgate_middleware.edge import LocalEdge
 from cfgate_middleware.verify import KeyGroup
 from tests.conftest import KEY_PAIR_ID, NOW
-from tests.support import BASE_URL, Answer, Judge, Wrapped, fetch, gate, verified
+from tests.support import BASE_URL, Answer, Judge, Log, PublicPem, Wrapped, fetch, gate, verified
 
 JSON = "application/json"
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 END = NOW + 60
 MAX_COOKIE_PATH = 1024
-Log = pytest.LogCaptureFixture
 every_answer = pytest.mark.parametrize("answer", KINDS)
 
 
@@ -475,7 +474,7 @@ def edge_of(origin: Path, key: Any, *, now: float = SEEN_AT, public_url: str = B
 
 
 @pytest.fixture
-def edge(origin: Path, signer: Signer, public_pem: Callable[[Signer], str]) -> LocalEdge:
+def edge(origin: Path, signer: Signer, public_pem: PublicPem) -> LocalEdge:
     """The edge of the distribution that the gate signs for."""
     return edge_of(origin, public_pem(signer))
 

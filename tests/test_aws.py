@@ -29,7 +29,7 @@ from cfgate_middleware import ConfigError, Distribution, Grant, KeyRing, Signer,
 from cfgate_middleware._keys.watched import WatchedRing
 from cfgate_middleware.verify import KeyGroup
 from tests.conftest import KEY_PAIR_ID, KEYS, NOW
-from tests.support import BASE_URL, KEY_GROUP, Judge, environ_for, fetch, gate
+from tests.support import BASE_URL, KEY_GROUP, Judge, Log, Patch, environ_for, fetch, gate
 from tests.test_ring import load_ini, signed_by, used
 
 pytestmark = pytest.mark.slow
@@ -89,7 +89,7 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
         process.wait()
 
 
-def set_up_boto3(patch: pytest.MonkeyPatch, endpoint: str) -> None:
+def set_up_boto3(patch: Patch, endpoint: str) -> None:
     """Lead boto3 to a server on this machine, and to nothing else there may be."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         patch.delenv(name)
@@ -283,7 +283,7 @@ def test_what_is_not_there_is_named(aws: Aws, source: str, message: str) -> None
 )
 def test_a_wrong_setup_is_found_at_start(
     kms_keys: dict[str, KeptKey],
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: Patch,
     source: str,
     variables: dict[str, str | None],
     error: str,
@@ -305,7 +305,7 @@ Answers = Mapping[str, tuple[int, Mapping[str, Any]]]
 
 
 @contextmanager
-def kms_that_says(monkeypatch: pytest.MonkeyPatch, answers: Answers) -> Iterator[list[str]]:
+def kms_that_says(monkeypatch: Patch, answers: Answers) -> Iterator[list[str]]:
     """Run a stand-in for what the server cannot be made to answer, and collect the operations it is asked for."""
     asked: list[str] = []
 
@@ -350,16 +350,14 @@ PUBLIC = {
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "DisabledException", "KMSInvalidStateException"])
 @pytest.mark.parametrize("operation", ["GetPublicKey", "Sign"])
-def test_a_key_that_may_not_be_used_is_refused_at_start(
-    monkeypatch: pytest.MonkeyPatch, operation: str, code: str
-) -> None:
+def test_a_key_that_may_not_be_used_is_refused_at_start(monkeypatch: Patch, operation: str, code: str) -> None:
     """A role may read the public half and yet not sign: the probe finds it before the first viewer does."""
     with kms_that_says(monkeypatch, {"GetPublicKey": (200, PUBLIC), operation: failure(code)}) as asked:
         assert f"kms:alias/cdn: {operation} failed with {code}" in refusal("kms:alias/cdn")
     assert asked.count(operation) == 1
 
 
-def test_a_busy_kms_is_asked_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_busy_kms_is_asked_twice(monkeypatch: Patch) -> None:
     """Throttling is tried once more, and no oftener: a viewer waits."""
     with kms_that_says(monkeypatch, {"GetPublicKey": failure("ThrottlingException")}) as asked:
         assert "GetPublicKey failed with ThrottlingException" in refusal("kms:alias/cdn")
@@ -374,9 +372,7 @@ def test_a_busy_kms_is_asked_twice(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"KeySpec": None}, "key spec None"),
     ],
 )
-def test_a_key_of_which_half_is_known_is_refused(
-    monkeypatch: pytest.MonkeyPatch, answer: dict[str, Any], telling: str
-) -> None:
+def test_a_key_of_which_half_is_known_is_refused(monkeypatch: Patch, answer: dict[str, Any], telling: str) -> None:
     """Both facts are needed, and an imitation of KMS may leave one out."""
     stated = {name: value for name, value in {**PUBLIC, **answer}.items() if value is not None}
     with kms_that_says(monkeypatch, {"GetPublicKey": (200, stated)}):
@@ -384,7 +380,7 @@ def test_a_key_of_which_half_is_known_is_refused(
     assert all(part in problem for part in ("kms:alias/cdn", telling, *EXPECTED_KMS))
 
 
-def test_signatures_that_do_not_verify_are_found_at_start(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_signatures_that_do_not_verify_are_found_at_start(monkeypatch: Patch) -> None:
     """An alias that was moved in between, say, pairs one key's signatures with another's public half."""
     signature = {"Signature": "MAYCAQECAQE="}
     with kms_that_says(monkeypatch, {"GetPublicKey": (200, PUBLIC), "Sign": (200, signature)}):
@@ -392,7 +388,7 @@ def test_signatures_that_do_not_verify_are_found_at_start(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("answer", [{}, {"Parameter": {}}, {"Parameter": {"Value": 5}}])
-def test_a_malformed_answer_is_a_wrong_source(monkeypatch: pytest.MonkeyPatch, answer: dict[str, Any]) -> None:
+def test_a_malformed_answer_is_a_wrong_source(monkeypatch: Patch, answer: dict[str, Any]) -> None:
     """An answer without a key in it is an error that names the source, as one that says no is."""
     with kms_that_says(monkeypatch, {"AmazonSSM.GetParameter": (200, answer)}):
         assert re.search("ssm:x(: GetParameter failed with| holds 0 PEM keys)", refusal("ssm:x"))
@@ -401,7 +397,7 @@ def test_a_malformed_answer_is_a_wrong_source(monkeypatch: pytest.MonkeyPatch, a
 # Processes
 
 
-def test_each_process_has_a_client_of_its_own(kms_keys: dict[str, KeptKey], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_process_has_a_client_of_its_own(kms_keys: dict[str, KeptKey], monkeypatch: Patch) -> None:
     """One for all requests of a process, another after a fork, and none of the parent's is kept."""
     with clients() as made:
         signer = Signer("K1", f"kms:{kms_keys['ECDSA'].key_id}")
@@ -588,7 +584,7 @@ UNUSABLE = {
 @pytest.mark.parametrize("store", ["secret", "SecureString"])
 @pytest.mark.parametrize(("text", "telling"), UNUSABLE.values(), ids=UNUSABLE)
 def test_a_secret_without_a_key_is_refused_without_showing_it(
-    aws: Aws, caplog: pytest.LogCaptureFixture, store: str, text: str, telling: str
+    aws: Aws, caplog: Log, store: str, text: str, telling: str
 ) -> None:
     """The source is named; of what it holds, the number of keys at most. Our log has nothing of it either."""
     caplog.set_level(logging.DEBUG, "cfgate_middleware")
@@ -599,9 +595,7 @@ def test_a_secret_without_a_key_is_refused_without_showing_it(
     assert_no_secret(caplog.text)
 
 
-def test_what_aws_answers_is_kept_out_of_its_own_log(
-    kms_keys: dict[str, KeptKey], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_what_aws_answers_is_kept_out_of_its_own_log(kms_keys: dict[str, KeptKey], caplog: Log) -> None:
     """At DEBUG botocore logs whole answers: not those that hold a key or a signature; those of other clients still."""
     secret, parameter, key_id = next(names), next(names), kms_keys["RSA"].key_id
     put_secret(secret, PEM)
@@ -653,9 +647,7 @@ def test_keys_that_were_loaded_go_on_signing_without_aws(aws: Aws) -> None:
         assert {used(one, group=KEY_GROUP) for one in made} == {KEY_PAIR_ID}
 
 
-def test_a_kms_that_hangs_is_an_error_and_heals(
-    aws: Aws, kms_keys: dict[str, KeptKey], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_kms_that_hangs_is_an_error_and_heals(aws: Aws, kms_keys: dict[str, KeptKey], caplog: Log) -> None:
     """The request fails, with one error line and no answer; when KMS is back, so are the redirects."""
     group = kms_keys["ECDSA"].group
     ring = KeyRing([Signer(KEY_PAIR_ID, "kms:alias/ECDSA")])
@@ -677,7 +669,7 @@ def test_a_kms_that_hangs_is_an_error_and_heals(
     assert len(caplog.records) == 1
 
 
-def test_a_ring_that_needs_aws_waits_for_it(aws: Aws, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_ring_that_needs_aws_waits_for_it(aws: Aws, tmp_path: Path, caplog: Log) -> None:
     """A rotation in the middle of an outage is one error and the old key; it is made good when the store is back."""
     name = next(names)
     put_parameter(name, PEM)

@@ -21,7 +21,7 @@ from cfgate_middleware.edge import LocalEdge
 from cfgate_middleware.errors import ConfigError
 from tests.conftest import KEY_PAIR_ID, NOW
 from tests.signed import as_cookies, canned, items, with_items
-from tests.support import KEY_GROUP, SIGNER, Answer, Wrapped, by, environ_for, fetch
+from tests.support import KEY_GROUP, SIGNER, Answer, Log, Patch, Wrapped, by, environ_for, fetch
 
 BASE_URL = "http://127.0.0.1:8800"
 END = NOW + 60
@@ -175,9 +175,7 @@ def test_a_file_that_grows_while_it_is_sent_is_sent_as_announced(edge: LocalEdge
         }
     ),
 )
-def test_nothing_leads_out_of_the_directory(
-    edge: LocalEdge, root: Path, caplog: pytest.LogCaptureFixture, path: str, reason: str
-) -> None:
+def test_nothing_leads_out_of_the_directory(edge: LocalEdge, root: Path, caplog: Log, path: str, reason: str) -> None:
     """However validly it is signed, a path with dot segments or through a symlink to outside is refused."""
     (root / "out").symlink_to(root.parent, target_is_directory=True)
     (root / "secret-link.txt").symlink_to(root.parent / "secret.txt")
@@ -199,9 +197,7 @@ def test_nothing_leads_out_of_the_directory(
         }
     ),
 )
-def test_what_is_no_file_is_not_found(
-    edge: LocalEdge, root: Path, caplog: pytest.LogCaptureFixture, path: str, reason: str
-) -> None:
+def test_what_is_no_file_is_not_found(edge: LocalEdge, root: Path, caplog: Log, path: str, reason: str) -> None:
     """There are no listings, no index and no redirects; directories and special files are no objects."""
     (root / "loop").symlink_to(root / "loop")
     os.mkfifo(root / "pipe")
@@ -212,9 +208,7 @@ def test_what_is_no_file_is_not_found(
     assert reason in caplog.text
 
 
-def test_a_file_that_cannot_be_opened_is_not_found(
-    edge: LocalEdge, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_cannot_be_opened_is_not_found(edge: LocalEdge, caplog: Log, monkeypatch: Patch) -> None:
     """A file without permission, or gone since it was looked for, is distinguished in the log only."""
 
     def no_open(*args: object) -> None:
@@ -312,7 +306,7 @@ def test_without_a_raw_target_the_path_is_spelled_as_signers_spell_it(edge: Loca
     ],
 )
 def test_an_odd_target_is_refused_without_a_crash(
-    edge: LocalEdge, caplog: pytest.LogCaptureFixture, environ: dict[str, Any], reason: str
+    edge: LocalEdge, caplog: Log, environ: dict[str, Any], reason: str
 ) -> None:
     """Whatever a server lets through, the answer is a refusal."""
     assert b"<Code>" in fetch(edge, "/", mount="", strict=False, **environ).body
@@ -340,14 +334,14 @@ def test_signed_cookies_open_a_directory(edge: LocalEdge) -> None:
     assert ask(edge, "/index.html", HTTP_COOKIE=cookies).body == DENIED
 
 
-def test_a_cookie_sent_twice_is_refused(edge: LocalEdge, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_cookie_sent_twice_is_refused(edge: LocalEdge, caplog: Log) -> None:
     """Leftovers of a wider Path arrive as a second cookie of the same name, and nobody knows which counts."""
     cookies = header(as_cookies(below("/*")))
     assert ask(edge, "/index.html", HTTP_COOKIE=f"{cookies}; {cookies}").body == DENIED
     assert "DuplicateParameter" in caplog.text
 
 
-def test_the_viewer_is_the_peer(edge: LocalEdge, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_viewer_is_the_peer(edge: LocalEdge, caplog: Log) -> None:
     """A policy with an address looks at the connection, never at what a header claims."""
     target = with_items("/index.html", below("/*", ip_address="203.0.113.7"))
     assert ask(edge, target).body == b"index"
@@ -370,7 +364,7 @@ def test_the_viewer_is_the_peer(edge: LocalEdge, caplog: pytest.LogCaptureFixtur
     ],
 )
 def test_a_refusal_says_what_cloudfront_says_and_logs_the_reason(
-    edge: LocalEdge, caplog: pytest.LogCaptureFixture, changed: Any, code: str, message: str, reason: str
+    edge: LocalEdge, caplog: Log, changed: Any, code: str, message: str, reason: str
 ) -> None:
     """Outside: CloudFront's bytes and headers, nothing more. In the log: the path and the true reason."""
     target = "/x" if changed is None else with_items("/x", below("/*") | changed)
@@ -389,7 +383,7 @@ def test_a_refusal_says_what_cloudfront_says_and_logs_the_reason(
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "get", "PROPFIND", "CONNECT"])
-def test_other_methods_get_cloudfronts_page(edge: LocalEdge, caplog: pytest.LogCaptureFixture, method: str) -> None:
+def test_other_methods_get_cloudfronts_page(edge: LocalEdge, caplog: Log, method: str) -> None:
     """Everything but GET and HEAD is refused with a page before signatures are looked at."""
     answer = fetch(edge, "/", method=method, strict=False, RAW_URI=SIGNED)  # the validator warns about odd methods
     assert (answer.status, answer.values("Content-Type")) == ("403 Forbidden", ["text/html"])
@@ -398,7 +392,7 @@ def test_other_methods_get_cloudfronts_page(edge: LocalEdge, caplog: pytest.LogC
     assert caplog.messages == ["403 for '/reports/1.txt': only GET and HEAD are allowed"]
 
 
-def test_the_log_holds_no_signature_no_query_and_no_new_line(edge: LocalEdge, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_holds_no_signature_no_query_and_no_new_line(edge: LocalEdge, caplog: Log) -> None:
     """Refusals of every kind and successes leave nothing in the log that could be replayed or forge a line."""
     own = below("/reports/*", start=NOW)
     cookies = header(as_cookies(own))
@@ -422,7 +416,7 @@ def test_the_clock_is_read_for_each_request(edge: LocalEdge) -> None:
     assert ask(edge, SIGNED).body == DENIED
 
 
-def test_the_clock_is_the_systems(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_clock_is_the_systems(root: Path, caplog: Log) -> None:
     """Nothing needs to be set for real use, and constructing an edge logs nothing."""
     real = LocalEdge(root, KEY_GROUP, public_url=BASE_URL)
     assert caplog.records == []

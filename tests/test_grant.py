@@ -8,7 +8,6 @@ import inspect
 import math
 import pickle
 import re
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
 from enum import Enum
@@ -27,7 +26,7 @@ from cfgate_middleware._core.encoding import from_base64
 from cfgate_middleware._core.grant import Conditions, PolicyConditions, ScopedConditions
 from cfgate_middleware._core.policy import CustomPolicy
 from tests.conftest import NOW
-from tests.support import BASE_URL, Judge, fetch, gate
+from tests.support import BASE_URL, Judge, Pem, fetch, gate
 
 DISPOSITION = "response-content-disposition"
 MAX_EXPIRES, MAX_EPOCH = 604800, 9223372036
@@ -196,7 +195,7 @@ def test_every_condition_alone_reaches_the_policy(name: str) -> None:
     assert policy != CustomPolicy(resource=policy.resource, end=policy.end)
 
 
-def test_a_key_in_a_grant_is_not_shown(pem: Callable[[str], str]) -> None:
+def test_a_key_in_a_grant_is_not_shown(pem: Pem) -> None:
     """Of a PEM in the place of a path only kind and length are shown."""
     key = pem("p256-pkcs8")
     text = "".join(problems({"path": key, "ip_address": key}))

@@ -45,7 +45,7 @@ from cfgate_middleware.edge import LocalEdge
 from cfgate_middleware.verify import KeyGroup, VerificationError, verify, verify_cookies, verify_url
 from tests.conftest import KEY_PAIR_ID, KEYS, NOW
 from tests.leaks import PACKAGE, PIECE, Local, leaks_among, leaks_in, locals_of
-from tests.support import BASE_URL, KEY_GROUP, SIGNER, Judge, environ_for, fetch, gate
+from tests.support import BASE_URL, KEY_GROUP, SIGNER, Judge, Log, Patch, Pem, environ_for, fetch, gate
 
 ROOT = Path(__file__).parent.parent
 URL = f"{BASE_URL}/films/42/a.mp4"
@@ -285,9 +285,7 @@ def request(app: Any) -> Any:
 @pytest.mark.parametrize("answer", KINDS)
 @pytest.mark.parametrize("verdict", GRANTS.values(), ids=GRANTS)
 @pytest.mark.parametrize("step", ["on_decision", "on_decision, reused", "start_response", "log"])
-def test_a_signed_answer_is_hidden(
-    answer: str, verdict: Any, step: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_signed_answer_is_hidden(answer: str, verdict: Any, step: str, monkeypatch: Patch, caplog: Log) -> None:
     """What raises after signing finds no signature in our frames, whatever the grant and the kind of answer."""
     options: dict[str, Any] = {"answer": answer, "reuse_for": 60 if "reused" in step else None}
     if step == "log":
@@ -300,7 +298,7 @@ def test_a_signed_answer_is_hidden(
 
 @pytest.mark.parametrize("answer", KINDS)
 @pytest.mark.parametrize("verdict", GRANTS.values(), ids=GRANTS)
-def test_records_and_log_lines_hold_no_secret(answer: str, verdict: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_records_and_log_lines_hold_no_secret(answer: str, verdict: Any, caplog: Log) -> None:
     """The record and the log line of a grant name what was asked and decided, and nothing that opens it."""
     caplog.set_level(logging.INFO, LOGGER.name)
     records: list[object] = []
@@ -367,7 +365,7 @@ FOREIGN = {
     ],
 )
 def test_a_decision_that_fails_hides_what_was_signed(
-    verdict: Any, options: dict[str, Any], expected: type[Exception], monkeypatch: pytest.MonkeyPatch
+    verdict: Any, options: dict[str, Any], expected: type[Exception], monkeypatch: Patch
 ) -> None:
     """At whatever step of a decision something raises, our frames hold no policy and no signature."""
     clock, filters = options.get("clock"), options.get("filters", [])
@@ -452,7 +450,7 @@ def test_no_frame_keeps_an_option(call: Callable[..., object]) -> None:
         *(lambda sign=sign: sign(URL, TEXT) for sign in (signed_url, signed_cookies)),
     ],
 )
-def test_keys_are_hidden_where_they_are_wrong(call: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keys_are_hidden_where_they_are_wrong(call: Callable[[], object], monkeypatch: Patch) -> None:
     """A key that is damaged, of the wrong half or in the wrong place is not shown."""
     monkeypatch.setenv("CFGATE_BROKEN", BROKEN)
     monkeypatch.setenv("CFGATE_BODY", "".join(TEXT.splitlines()[1:-1]))
@@ -496,7 +494,7 @@ def test_keys_are_hidden_in_ring_files(content: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_keys_are_hidden_that_aws_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keys_are_hidden_that_aws_keeps(monkeypatch: Patch) -> None:
     """What Secrets Manager and Parameter Store hold, and what KMS was to sign, is not shown."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "throwaway")
@@ -529,7 +527,7 @@ def test_keys_are_hidden_that_aws_keeps(monkeypatch: pytest.MonkeyPatch) -> None
         ("Expires", lambda value: "soon"),
     ],
 )
-def test_tampered_requests_are_hidden(scope: str, name: str, change: Callable[[str], str]) -> None:
+def test_tampered_requests_are_hidden(scope: str, name: str, change: Pem) -> None:
     """Why a signed URL or signed cookies are refused is said in frames that hold nothing of them."""
     cookies = signed_cookies(URL, SIGNER, scope=scope, now=NOW)
     cookies[f"CloudFront-{name}"] = change(cookies.get(f"CloudFront-{name}", ""))
@@ -542,7 +540,7 @@ def test_tampered_requests_are_hidden(scope: str, name: str, change: Callable[[s
 
 @pytest.mark.parametrize("late", [0, 3600])
 @pytest.mark.parametrize("scope", ["object", "directory"])
-def test_the_edge_hides_what_it_serves(scope: str, late: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_edge_hides_what_it_serves(scope: str, late: int, monkeypatch: Patch) -> None:
     """What raises behind the local edge, or in the log of a refusal, finds no signature in its frames."""
     edge = LocalEdge(failing, KEY_GROUP, public_url=BASE_URL)
     edge.clock = lambda: NOW + late

@@ -21,7 +21,7 @@ from cfgate_middleware import ConfigError, DecisionRecord
 from cfgate_middleware._options import OPTIONS
 from cfgate_middleware.pastedeploy import filter_factory
 from tests.conftest import KEY_PAIR_ID, KEYS
-from tests.support import Answer, Wrapped, fetch, verified
+from tests.support import Answer, Log, Patch, Wrapped, fetch, verified
 
 DOMAIN = "https://d111111abcdef8.cloudfront.net"
 KEY = KEYS / "p256-pkcs8.pem"
@@ -247,9 +247,7 @@ def test_every_option_can_be_set_in_an_ini_file(ini: Ini) -> None:
         ),
     ],
 )
-def test_a_value_is_read(
-    ini: Ini, monkeypatch: pytest.MonkeyPatch, options: dict[str, str | None], origin_target: str
-) -> None:
+def test_a_value_is_read(ini: Ini, monkeypatch: Patch, options: dict[str, str | None], origin_target: str) -> None:
     """Keys of every source, escapes, lists, authorizers and values on the next line mean what they look like."""
     monkeypatch.setenv("CFGATE_TEST_KEY", KEY.read_text())
     (ini.folder / "cloudfront.pem").write_bytes(KEY.read_bytes())
@@ -398,7 +396,7 @@ def test_all_problems_are_reported_together(ini: Ini) -> None:
         *itertools.product(["key_pair_id", "prefix", "domain", "authorize", "expires"], ["none"]),
     ],
 )
-def test_no_key_material_is_echoed(ini: Ini, caplog: pytest.LogCaptureFixture, option: str, damage: str) -> None:
+def test_no_key_material_is_echoed(ini: Ini, caplog: Log, option: str, damage: str) -> None:
     """A key that is damaged or in the wrong place is shown neither in the error nor in the log."""
     caplog.set_level(logging.DEBUG)
     begin, *lines, end = KEY.read_text().splitlines()
@@ -427,7 +425,7 @@ def test_a_required_option_that_default_swallows_is_refused(ini: Ini, default: A
     assert problem.startswith(f"{name} is set in [DEFAULT]") and f"'get {name} = {name}'" in problem
 
 
-def test_get_cures_what_default_swallows(ini: Ini, caplog: pytest.LogCaptureFixture) -> None:
+def test_get_cures_what_default_swallows(ini: Ini, caplog: Log) -> None:
     """``get NAME = NAME`` takes the value of [DEFAULT], for required and optional options, without a warning."""
     defaults = OPTIONS_OF_A_GATE | {"code": "302", "authorize.user": "ann", "authorize": f"{HERE}:by_name"}
     answer = ask(ini.load_lines("pipeline", defaults, {f"get {name}": name for name in defaults}), "/private/1.pdf")
@@ -437,7 +435,7 @@ def test_get_cures_what_default_swallows(ini: Ini, caplog: pytest.LogCaptureFixt
 
 @pytest.mark.parametrize(("name", "value", "own"), [("code", "302", "307"), ("priv_key_string", "another", None)])
 def test_an_optional_option_that_default_swallows_is_a_warning(
-    ini: Ini, caplog: pytest.LogCaptureFixture, name: str, value: str, own: str | None
+    ini: Ini, caplog: Log, name: str, value: str, own: str | None
 ) -> None:
     """[DEFAULT] may hold another application's option of that name, so the gate loads, and says that it ignores it."""
     app = ini.load("app", {name: value, "debug": "true"}, **{name: own})

@@ -26,10 +26,9 @@ from cfgate_middleware._core.answers import KINDS
 from cfgate_middleware._keys.watched import WatchedRing
 from cfgate_middleware.verify import KeyGroup, UnknownKey, verify_url
 from tests.conftest import KEYS, NOW
-from tests.support import BASE_URL, Judge, fetch, gate
+from tests.support import BASE_URL, Judge, Log, Patch, fetch, gate
 
 VARIABLE = "CFGATE_TEST_RING_KEY"
-Log, Patch = pytest.LogCaptureFixture, pytest.MonkeyPatch
 RSA = KEYS / "rsa-2048-pkcs8.pem"
 
 

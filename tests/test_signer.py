@@ -31,9 +31,7 @@ from cfgate_middleware._keys import pem as pem_module
 from cfgate_middleware.verify import BadSignature, KeyGroup, MalformedSignature, verify_url
 from tests.conftest import KEY_PAIR_ID, KEYS, NOW, SIGNERS
 from tests.signed import items, with_items
-from tests.support import BASE_URL
-
-Pem = Callable[[str], str]
+from tests.support import BASE_URL, Log, Patch, Pem, PublicPem
 
 POLICY = b'{"Statement":[{"Resource":"%s/x","Condition":{"DateLessThan":{"AWS:EpochTime":1800000060}}}]}' % (
     BASE_URL.encode()
@@ -123,7 +121,7 @@ SOURCES: dict[str, Callable[[Path], Any]] = {
 @pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
 @pytest.mark.parametrize("name", ACCEPTED)
 def test_a_key_is_the_same_from_every_source_and_in_every_form(
-    pem: Pem, monkeypatch: pytest.MonkeyPatch, name: str, source: Callable[[Path], Any]
+    pem: Pem, monkeypatch: Patch, name: str, source: Callable[[Path], Any]
 ) -> None:
     """RSA 2048 and P-256 load as PKCS#1, PKCS#8 and SEC1 from paths, text, bytes, objects and variables."""
     file = KEYS / f"{name}.pem"
@@ -218,7 +216,7 @@ def test_a_source_that_is_not_a_key_is_named_by_kind_and_length(source: Any, tel
         *((held, f"{len(held)} characters") for held in (str(RSA), BODY)),
     ],
 )
-def test_a_variable_holds_the_key_itself(monkeypatch: pytest.MonkeyPatch, held: str | None, telling: str) -> None:
+def test_a_variable_holds_the_key_itself(monkeypatch: Patch, held: str | None, telling: str) -> None:
     """A variable is read once and refers to nothing else; it is named, and what it holds is not shown."""
     monkeypatch.delenv(VARIABLE, raising=False)
     if held is not None:
@@ -270,7 +268,7 @@ def test_other_hash_algorithms_are_refused(value: Any, telling: list[str]) -> No
     assert all(part in problem for part in telling)
 
 
-def test_a_forbidden_hash_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_forbidden_hash_is_explained(monkeypatch: Patch) -> None:
     """A machine that refuses SHA-1 signatures gets an error that says why and what to use."""
 
     class Forbidden(SHA1):
@@ -418,7 +416,7 @@ def test_without_rfc_6979_ecdsa_is_randomised(pem: Pem, openssl_can: bool) -> No
 # Public keys
 
 
-def test_a_public_key_verifies_what_its_half_signed(signer: Signer, public_pem: Callable[[Signer], str]) -> None:
+def test_a_public_key_verifies_what_its_half_signed(signer: Signer, public_pem: PublicPem) -> None:
     """In every form: text, bytes, escaped newlines and key objects."""
     text = public_pem(signer)
     for form in (text, text.encode(), text.replace("\n", "\\n"), load_pem_public_key(text.encode())):
@@ -540,9 +538,7 @@ def test_any_object_with_the_protocol_signs(hash_algorithm: str, suffix: str, gi
 
 
 @pytest.mark.parametrize(("attributes", "warned"), [({}, False), ({"deterministic": False}, True)])
-def test_a_signer_may_say_that_its_signatures_differ(
-    caplog: pytest.LogCaptureFixture, attributes: dict[str, bool], warned: bool
-) -> None:
+def test_a_signer_may_say_that_its_signatures_differ(caplog: Log, attributes: dict[str, bool], warned: bool) -> None:
     """Then ``reuse_for`` holds within one process only, and a warning says so and names the key."""
     signer: Any = SimpleNamespace(key_pair_id="KREMOTE", hash_algorithm="SHA1", sign=bytes, **attributes)
     Distribution(BASE_URL, signer=signer)
@@ -578,7 +574,7 @@ def reusing(*keys: Any) -> Distribution:
     return made
 
 
-def fill(monkeypatch: pytest.MonkeyPatch, entries: int) -> None:
+def fill(monkeypatch: Patch, entries: int) -> None:
     """Let half of a memo hold that many of the entries that ``/0000`` and its like make."""
     remote = Remote()
     url = reusing(remote).sign("/0000")
@@ -617,7 +613,7 @@ def test_keys_and_rings_share_no_signature() -> None:
 @pytest.mark.parametrize(("others", "times"), [(3, 1), (4, 1), (7, 1), (8, 2)])
 @pytest.mark.parametrize("other_key", [False, True])
 def test_a_signature_is_kept_for_one_to_two_generations(
-    monkeypatch: pytest.MonkeyPatch, others: int, times: int, other_key: bool
+    monkeypatch: Patch, others: int, times: int, other_key: bool
 ) -> None:
     """It is forgotten when half to all of the budget went to others, whichever key of the ring signed those."""
     fill(monkeypatch, 4)
@@ -631,7 +627,7 @@ def test_a_signature_is_kept_for_one_to_two_generations(
     assert max(remote.signed.values()) == times
 
 
-def test_a_policy_in_demand_outlives_the_generations(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_policy_in_demand_outlives_the_generations(monkeypatch: Patch) -> None:
     """What is asked for again and again is never signed again, and what is not is forgotten."""
     fill(monkeypatch, 4)
     remote = Remote()
@@ -656,7 +652,7 @@ def test_a_long_policy_is_not_remembered(length: int, times: int) -> None:
 
 
 @pytest.mark.parametrize("length", [4, 200, 1900])
-def test_a_memo_keeps_to_its_bytes(monkeypatch: pytest.MonkeyPatch, length: int) -> None:
+def test_a_memo_keeps_to_its_bytes(monkeypatch: Patch, length: int) -> None:
     """However many policies there are, the memory in use is about the budget at most."""
     assert core_signer.MEMO_BYTES == 16 * 2**20
     monkeypatch.setattr(core_signer, "MEMO_BYTES", 2**20)
@@ -672,7 +668,7 @@ def test_a_memo_keeps_to_its_bytes(monkeypatch: pytest.MonkeyPatch, length: int)
     assert 2**18 < used < 1.25 * 2**20
 
 
-def test_threads_that_race_get_right_signatures(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_that_race_get_right_signatures(monkeypatch: Patch) -> None:
     """Whoever loses a race signs once more; nobody gets the signature of another policy."""
     fill(monkeypatch, 4)
     distribution, plain = reusing(Remote(result=True)), Distribution(BASE_URL, signer=Remote(result=True))

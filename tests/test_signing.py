@@ -6,7 +6,6 @@ import functools
 import json
 import math
 import subprocess
-from collections.abc import Callable
 from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
@@ -28,7 +27,7 @@ from cfgate_middleware._core.policy import canned_policy
 from cfgate_middleware.verify import WrongResource, verify_url
 from tests.conftest import KEY_PAIR_ID, KEYS, NOW
 from tests.signed import items, with_items
-from tests.support import BASE_URL, KEY_GROUP, SIGNER
+from tests.support import BASE_URL, KEY_GROUP, SIGNER, PublicPem
 
 MAX_URL, MAX_COOKIE = 8192, 4096
 Query = tuple[tuple[str, str], ...]
@@ -138,7 +137,7 @@ def test_a_custom_url_is_botocores_byte_for_byte(
 @pytest.mark.parametrize("query", [{}, {"v": "1"}], ids=["no query", "query"])
 @pytest.mark.parametrize("conditions", PLAIN_AND_WIDE, ids=["canned", "custom"])
 def test_openssl_verifies_the_signature_in_the_url(
-    signer: Signer, public_pem: Callable[[Signer], str], tmp_path: Path, conditions: Any, query: dict[str, str]
+    signer: Signer, public_pem: PublicPem, tmp_path: Path, conditions: Any, query: dict[str, str]
 ) -> None:
     """The signature is one over the policy that CloudFront reads from the URL or rebuilds from it."""
     url = at(NOW, signer).sign("/réports/a*b.pdf", query=query, **conditions)
