@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from types import TracebackType
@@ -62,6 +63,26 @@ class Judge:
         if isinstance(self._verdict, Exception):
             raise self._verdict
         return self._verdict
+
+
+class Fake:
+    """A signer that remembers what it signed, and returns, raises or calls its outcome."""
+
+    def __init__(self, key_pair_id: Any = "K1", hash_algorithm: Any = "SHA256", outcome: Any = b"signature") -> None:
+        self.key_pair_id, self.hash_algorithm, self.outcome = key_pair_id, hash_algorithm, outcome
+        self.messages: list[bytes] = []
+
+    def sign(self, message: bytes) -> Any:
+        """Keep the message, and return the outcome."""
+        self.messages.append(message)
+        if isinstance(self.outcome, BaseException):
+            raise self.outcome
+        return self.outcome(message) if callable(self.outcome) else self.outcome
+
+    @property
+    def signed(self) -> Counter[bytes]:
+        """How often it signed what."""
+        return Counter(self.messages)
 
 
 class Wrapped:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from cfgate_middleware import AuthorizerError, DecisionRecord, Grant
 from tests.conftest import KEY_PAIR_ID, NOW
-from tests.support import BASE_URL, SIGNER, Answer, Judge, Wrapped, by, fetch, gate, verified
+from tests.support import BASE_URL, SIGNER, Answer, Fake, Judge, Wrapped, by, fetch, gate, verified
 
 # How paths and queries are spelled in a signed URL.
 SPELLED_PATH = re.compile(r"(?:/(?:[A-Za-z0-9._~-]|%[0-9A-F]{2})+)+")
@@ -25,19 +25,11 @@ MAX_URL = 8192
 class Probe:
     """A gate, and what happened around it: who was asked, what was signed, passed on and recorded."""
 
-    key_pair_id = KEY_PAIR_ID
-    hash_algorithm = "SHA256"
-
     def __init__(self, verdict: object = True, **options: Any) -> None:
         self.judge, self.wrapped = Judge(verdict), Wrapped(strict=False)
-        self.signatures = 0
+        self.signer = Fake(KEY_PAIR_ID, outcome=SIGNER.sign)
         self.records: list[DecisionRecord] = []
-        self._gate = gate(self.judge, self.wrapped, signer=self, on_decision=self.records.append, **options)
-
-    def sign(self, message: bytes) -> bytes:
-        """Sign, as the protocol of signers has it."""
-        self.signatures += 1
-        return SIGNER.sign(message)
+        self._gate = gate(self.judge, self.wrapped, signer=self.signer, on_decision=self.records.append, **options)
 
     def fetch(self, path: str | bytes, **how: Any) -> Answer:
         """Send a request, which need not be one that WSGI allows."""
@@ -86,7 +78,7 @@ def test_what_becomes_of_a_path(path: str | bytes, reason: str) -> None:
     answer = probe.fetch(path)
     assert [record.reason for record in probe.records] == ([reason] if reason else [])
     assert len(probe.wrapped.calls) == (not reason)
-    assert bool(probe.judge.asked) == bool(probe.signatures) == (reason == "granted")
+    assert bool(probe.judge.asked) == bool(probe.signer.messages) == (reason == "granted")
     assert answer.code == {"granted": 303, "no object": 404, "unclean path": 400, "": 200}[reason]
     for record in probe.records:
         assert unquote_to_bytes(record.path) == (path if isinstance(path, bytes) else path.encode())
@@ -127,7 +119,7 @@ def test_what_is_signed_is_below_the_prefix_in_every_reading(raw: bytes, prefix:
         assert prefix == "/private"
         assert not (raw + b"/").startswith(b"/private/")
     if answer.code != 303:
-        assert probe.signatures == 0
+        assert probe.signer.messages == []
         assert probe.wrapped.calls or answer.code in (400, 404)
         assert answer.code != 400 or not probe.judge.asked
         return

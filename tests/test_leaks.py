@@ -45,7 +45,7 @@ from cfgate_middleware.edge import LocalEdge
 from cfgate_middleware.verify import KeyGroup, VerificationError, verify, verify_cookies, verify_url
 from tests.conftest import KEY_PAIR_ID, KEYS, NOW
 from tests.leaks import PACKAGE, PIECE, Local, leaks_among, leaks_in, locals_of
-from tests.support import BASE_URL, KEY_GROUP, SIGNER, Judge, Log, Patch, Pem, environ_for, fetch, gate
+from tests.support import BASE_URL, KEY_GROUP, SIGNER, Fake, Judge, Log, Patch, Pem, environ_for, fetch, gate
 
 ROOT = Path(__file__).parent.parent
 URL = f"{BASE_URL}/films/42/a.mp4"
@@ -307,18 +307,6 @@ def test_records_and_log_lines_hold_no_secret(answer: str, verdict: Any, caplog:
     assert (len(records), len(caplog.records), leaks_in(f"{records} {caplog.text}")) == (1, 1, [])
 
 
-class Foreign:
-    """A signer of somebody else's; ``result`` makes what it returns, or raises."""
-
-    key_pair_id, hash_algorithm = KEY_PAIR_ID, "SHA256"
-
-    def __init__(self, result: Callable[[bytes], Any]) -> None:
-        self._result = result
-
-    def sign(self, message: bytes) -> Any:
-        return self._result(message)
-
-
 class LateRing:
     """A ring that fails at the time of the request."""
 
@@ -342,10 +330,10 @@ class LateKey:
 ec.EllipticCurvePrivateKey.register(LateKey)
 LONG_PATH, LONG_SCOPE = f"/{'a' * 8100}", f"/{'a' * 3500}/"
 FOREIGN = {
-    "failing": Foreign(failing),
-    "str": Foreign(lambda message: base64.b64encode(SIGNER.sign(message)).decode()),
-    "bytearray": Foreign(lambda message: bytearray(SIGNER.sign(message))),
-    "None": Foreign(lambda message: None),
+    "failing": Fake(outcome=failing),
+    "str": Fake(outcome=lambda message: base64.b64encode(SIGNER.sign(message)).decode()),
+    "bytearray": Fake(outcome=lambda message: bytearray(SIGNER.sign(message))),
+    "None": Fake(outcome=lambda message: None),
     "late key": Signer(KEY_PAIR_ID, LateKey()),
 }
 

@@ -32,28 +32,12 @@ from cfgate_middleware._core.answers import KINDS
 from cfgate_middleware._core.encoding import is_clean
 from tests.conftest import KEY_PAIR_ID, KEYS, NOW
 from tests.leaks import leaks_among, leaks_in, locals_of
-from tests.support import BASE_URL, SIGNER, Judge, Wrapped, environ_for, fetch, gate, verified
+from tests.support import BASE_URL, SIGNER, Fake, Judge, Wrapped, environ_for, fetch, gate, verified
 
 PEM = KEYS / "rsa-2048-pkcs8.pem"
 END = NOW + 60
 # What no client rewrites in a path, and everything else as %XX.
 SPELLED = re.compile(rf"{re.escape(BASE_URL)}((?:[A-Za-z0-9._~/!&(),=:@-]|%[0-9A-F]{{2}})+)\?Expires={END}&.*")
-
-
-class CountingSigner:
-    """The tests' own signer, which counts how often it is asked, or fails."""
-
-    key_pair_id, hash_algorithm = KEY_PAIR_ID, "SHA256"
-
-    def __init__(self, result: Any = None) -> None:
-        self.count, self._result = 0, result
-
-    def sign(self, message: bytes) -> Any:
-        """Sign, raise, or return what is not a signature."""
-        self.count += 1
-        if isinstance(self._result, Exception):
-            raise self._result
-        return SIGNER.sign(message) if self._result is None else self._result
 
 
 def explode(*args: object, **kwargs: object) -> Any:
@@ -104,7 +88,7 @@ def test_invariant_2_what_the_authorizer_saw_is_what_gets_signed() -> None:
 def test_invariant_3_yes_is_explicit(verdict: Any) -> None:
     """Whatever is not a verdict opens nothing, however true it is."""
     with pytest.raises(AuthorizerError):
-        gate(Judge(verdict), signer=CountingSigner(AssertionError()))(environ_for("/private/a"), explode)
+        gate(Judge(verdict), signer=Fake(outcome=AssertionError()))(environ_for("/private/a"), explode)
 
 
 @given(st.text(min_size=1))
@@ -183,7 +167,7 @@ def test_invariant_7_secrets_stay_inside(answer: str, caplog: pytest.LogCaptureF
 def test_invariant_8_a_failure_to_sign_is_an_exception(result: Any, caplog: pytest.LogCaptureFixture) -> None:
     """What cannot be signed is never redirected to, and is one ERROR line that shows nothing of keys."""
     with pytest.raises(SigningError):
-        gate(Judge(), signer=CountingSigner(result), on_decision=explode)(environ_for("/private/a"), explode)
+        gate(Judge(), signer=Fake(outcome=result), on_decision=explode)(environ_for("/private/a"), explode)
     (entry,) = caplog.records
     assert (entry.name, entry.levelname) == ("cfgate_middleware", "ERROR")
     assert entry.getMessage().startswith("GET /private/a -> not signed: ")
@@ -270,7 +254,7 @@ def test_a_response_is_the_answer(make: Callable[[], Any], code: int, method: st
     """A response of any WSGI framework, returned or raised, is kept out of caches; nothing is signed."""
     wrapped = Wrapped()
     for authorize in (lambda environ: make(), Judge(make())):  # a Judge raises exceptions
-        answer = fetch(gate(authorize, wrapped, signer=CountingSigner(AssertionError())), "/private/a", method=method)
+        answer = fetch(gate(authorize, wrapped, signer=Fake(outcome=AssertionError())), "/private/a", method=method)
         assert (answer.code, answer.values("Cache-Control")) == (code, ["no-store"])
     assert not wrapped.calls
 
@@ -390,8 +374,8 @@ def test_every_decision_is_one_line_and_one_record(
 def test_on_decision_runs_after_signing_and_before_the_response() -> None:
     """The listener gets the record of a grant that is signed but not yet sent."""
     order: list[object] = []
-    signer = CountingSigner()
-    app = gate(Judge(), signer=signer, on_decision=lambda record: order.extend([signer.count, record.reason]))
+    signer = Fake(KEY_PAIR_ID, outcome=SIGNER.sign)
+    app = gate(Judge(), signer=signer, on_decision=lambda record: order.extend([len(signer.messages), record.reason]))
 
     def start_response(status: str, headers: Any, exc_info: Any = None, /) -> Any:
         order.append(status)
@@ -417,10 +401,10 @@ def test_what_on_decision_raises_propagates(verdict: Any) -> None:
 @pytest.mark.parametrize("answer", KINDS)
 def test_sign_gives_views_the_url_that_a_redirecting_gate_sends(answer: str) -> None:
     """A view gets the very URL, base path included, whatever the gate answers; with ``reuse_for`` it is signed once."""
-    signer = CountingSigner()
+    signer = Fake(KEY_PAIR_ID, outcome=SIGNER.sign)
     app = gate(Judge(Grant(answer="redirect")), domain=f"{BASE_URL}/base", signer=signer, answer=answer, reuse_for=60)
     assert app.sign("/a b") == fetch(app, "/private/a b").location == app.distribution.sign("/a b")
-    assert signer.count == 1
+    assert len(signer.messages) == 1
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import functools
 import inspect
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from enum import Enum
 from http import HTTPStatus
@@ -23,6 +23,7 @@ from cfgate_middleware import CloudFrontGate, CloudFrontRedirect, ConfigError, D
 from cfgate_middleware._options import OPTIONS
 from tests.conftest import KEYS
 from tests.support import Judge, fetch, gate
+from tests.test_verdicts import Coroutine, Task, async_generator, coroutine, generator
 
 WEEK = 604800
 PEM = (KEYS / "p256-pkcs8.pem").read_text()
@@ -34,38 +35,6 @@ class Text(str, Enum):  # noqa: UP042  # this kind of enum, older than StrEnum, 
 
     COOKIES = "cookies"
     STRICT = "strict"
-
-
-async def coroutine(record: object) -> None:
-    """A callback that nobody would ever await."""
-
-
-def generator(record: object) -> Iterator[None]:
-    """A callback that nobody would ever iterate."""
-    yield
-
-
-async def asynchronous_generator(record: object) -> Any:
-    """The same, asynchronous."""
-    yield
-
-
-class Task:
-    """A callable that is waiting to be awaited."""
-
-    def __call__(self) -> None:
-        """Do nothing, now."""
-
-    def __await__(self) -> Iterator[None]:
-        """Do nothing, later."""
-        yield
-
-
-class Deferred:
-    """A callable whose call is a coroutine."""
-
-    async def __call__(self, record: object) -> None:
-        """Do nothing, later."""
 
 
 # The table
@@ -245,7 +214,7 @@ BAD: dict[str, list[tuple[str, list[Any]]]] = {
     ],
     "cookie_samesite": [("Strict", ["", "lax ", "no", "None;", 0, False, b"Lax", ["Lax"], {"Lax": 1}, ANY])],
     "on_decision": [
-        ("plain callable", [5, "print", coroutine, generator, asynchronous_generator, Task(), Deferred()]),
+        ("plain callable", [5, "print", coroutine, generator, async_generator, Task(), Coroutine()]),
         ("plain callable", [functools.partial(functools.partial(coroutine), 1), functools.partial(Task())]),
     ],
 }

@@ -9,7 +9,6 @@ import sys
 import textwrap
 import traceback
 import tracemalloc
-from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -31,7 +30,7 @@ from cfgate_middleware._keys import pem as pem_module
 from cfgate_middleware.verify import BadSignature, KeyGroup, MalformedSignature, verify_url
 from tests.conftest import KEY_PAIR_ID, KEYS, NOW, SIGNERS
 from tests.signed import items, with_items
-from tests.support import BASE_URL, Log, Patch, Pem, PublicPem
+from tests.support import BASE_URL, Fake, Log, Patch, Pem, PublicPem
 
 POLICY = b'{"Statement":[{"Resource":"%s/x","Condition":{"DateLessThan":{"AWS:EpochTime":1800000060}}}]}' % (
     BASE_URL.encode()
@@ -295,7 +294,7 @@ def test_what_is_not_a_key_pair_id_is_refused(value: Any, telling: str) -> None:
     """An id is ASCII letters and digits and not an access key's, whoever signs; a wrong one is not shown."""
     makers: list[Callable[[], object]] = [
         lambda: Signer(value, PEM),
-        lambda: Distribution(BASE_URL, signer=Remote(key_pair_id=value)),
+        lambda: Distribution(BASE_URL, signer=Fake(key_pair_id=value)),
         lambda: KeyGroup({value: (KEYS / "p256-public.pem").read_bytes()}),
     ]
     for make in makers[: 2 if value is None else 3]:
@@ -329,7 +328,7 @@ def test_a_wrong_id_and_a_wrong_source_are_reported_together() -> None:
 )
 def test_keys_are_given_in_exactly_one_way(options: str, telling: list[str]) -> None:
     """What is missing or contradictory is named, and no way wins silently over another."""
-    values = {"signer": Remote(), "keys": f"K1 {RSA}", "key_pair_id": "K1", "private_key": PEM, "priv_key_string": ""}
+    values = {"signer": Fake(), "keys": f"K1 {RSA}", "key_pair_id": "K1", "private_key": PEM, "priv_key_string": ""}
     (problem,) = refusal(Distribution, BASE_URL, **{name: values[name] for name in options.split()})
     assert all(part in problem for part in telling)
 
@@ -338,7 +337,7 @@ def test_keys_are_given_in_exactly_one_way(options: str, telling: list[str]) -> 
 @pytest.mark.parametrize("hash_algorithm", ["SHA1", ""])
 def test_another_hash_algorithm_than_the_signers_is_refused(option: str, hash_algorithm: str) -> None:
     """Which of the two would win is not left to a guess."""
-    makers: list[Any] = [KeyRing([Remote()]), *([Remote()] if option == "signer" else [])]
+    makers: list[Any] = [KeyRing([Fake()]), *([Fake()] if option == "signer" else [])]
     for keys in makers:
         (problem,) = refusal(Distribution, BASE_URL, **{option: keys, "hash_algorithm": hash_algorithm})
         assert f"hash_algorithm={hash_algorithm!r} is given; leave hash_algorithm out" in problem
@@ -346,7 +345,7 @@ def test_another_hash_algorithm_than_the_signers_is_refused(option: str, hash_al
 
 def test_a_key_that_becomes_active_later_is_refused() -> None:
     """Something must be able to sign when the configuration is read."""
-    (problem,) = refusal(Distribution, BASE_URL, signer=KeyRing([(Remote(), 2**31 - 1)]))
+    (problem,) = refusal(Distribution, BASE_URL, signer=KeyRing([(Fake(), 2**31 - 1)]))
     assert "no key of the ring is active before 2147483647" in problem
 
 
@@ -485,7 +484,7 @@ MISTAKES: dict[str, Callable[[str], object]] = {
     "a key as hash algorithm, escaped": lambda text: Signer(KEY_PAIR_ID, "SHA256", text.replace("\n", "\\n")),
     "a key as public key": lambda text: KeyGroup({KEY_PAIR_ID: text}),
     "a key as public key, cut short": lambda text: KeyGroup({KEY_PAIR_ID: half(text)}),
-    "a key as hash algorithm of a signer": lambda text: Distribution(BASE_URL, signer=Remote(), hash_algorithm=text),
+    "a key as hash algorithm of a signer": lambda text: Distribution(BASE_URL, signer=Fake(), hash_algorithm=text),
     "a key as signer": lambda text: Distribution(BASE_URL, signer=text),  # type: ignore[arg-type]  # the mistake
     "a key as ring": lambda text: KeyRing(text),  # type: ignore[arg-type]  # the mistake
     "a key as member of a ring": lambda text: KeyRing([text]),  # type: ignore[list-item]  # the mistake
@@ -507,19 +506,6 @@ def test_no_error_shows_a_part_of_a_key(pem: Pem, name: str, mistake: Callable[[
 # Foreign signers
 
 
-class Remote:
-    """A signer that somebody else wrote, which counts how often it signs what; a result of True is the message."""
-
-    def __init__(self, key_pair_id: Any = "K1", hash_algorithm: Any = "SHA256", result: Any = b"signature") -> None:
-        self.key_pair_id, self.hash_algorithm, self.result = key_pair_id, hash_algorithm, result
-        self.signed: Counter[bytes] = Counter()
-
-    def sign(self, message: bytes) -> bytes:
-        """Count, and return the result."""
-        self.signed[message] += 1
-        return message if self.result is True else self.result
-
-
 @pytest.mark.parametrize("given_hash", [None, "SHA256", "SHA1"])
 @pytest.mark.parametrize(
     ("hash_algorithm", "suffix"),
@@ -527,7 +513,7 @@ class Remote:
 )
 def test_any_object_with_the_protocol_signs(hash_algorithm: str, suffix: str, given_hash: Any) -> None:
     """It has its own id and hash algorithm, read once; naming the same or the default is not a contradiction."""
-    remote = Remote("KREMOTE", hash_algorithm)
+    remote = Fake("KREMOTE", hash_algorithm)
     if given_hash == "SHA1" != hash_algorithm:
         given_hash = None  # a contradiction, see above
     distribution = Distribution(BASE_URL, signer=remote, hash_algorithm=given_hash)
@@ -550,9 +536,9 @@ def test_a_signer_may_say_that_its_signatures_differ(caplog: Log, attributes: di
 @pytest.mark.parametrize(
     "value",
     [
-        *(PEM, object(), Signer, KeyRing, SimpleNamespace, False, Remote),
+        *(PEM, object(), Signer, KeyRing, SimpleNamespace, False, Fake),
         *(SimpleNamespace(key_pair_id="K1", hash_algorithm="SHA1", sign=sign) for sign in (None, b"signature")),
-        *(Remote(hash_algorithm=name) for name in (None, "sha256", ["SHA256"])),
+        *(Fake(hash_algorithm=name) for name in (None, "sha256", ["SHA256"])),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -576,7 +562,7 @@ def reusing(*keys: Any) -> Distribution:
 
 def fill(monkeypatch: Patch, entries: int) -> None:
     """Let half of a memo hold that many of the entries that ``/0000`` and its like make."""
-    remote = Remote()
+    remote = Fake()
     url = reusing(remote).sign("/0000")
     size = len(next(iter(remote.signed))) + len(url[url.index("&Signature=") :]) + 200
     monkeypatch.setattr(core_signer, "MEMO_BYTES", 2 * entries * size + size)
@@ -584,7 +570,7 @@ def fill(monkeypatch: Patch, entries: int) -> None:
 
 def test_the_exact_policy_is_signed_once_with_reuse_and_each_time_without() -> None:
     """The signature is the same text, and belongs to the exact bytes that were signed."""
-    remote = Remote(result=True)
+    remote = Fake(outcome=bytes)
     with_reuse, without = reusing(remote), Distribution(BASE_URL, signer=remote)
     without.clock = with_reuse.clock
     paths = ("/a", "/b", "/a ", "/A")
@@ -599,8 +585,8 @@ def test_the_exact_policy_is_signed_once_with_reuse_and_each_time_without() -> N
 
 def test_keys_and_rings_share_no_signature() -> None:
     """The same policy is signed by each key of a ring, and by a key of the same id in another ring."""
-    ring = reusing(Remote("K1", result=b"1"), (Remote("K2", result=b"2"), NOW))
-    other = reusing(Remote("K1", result=b"3"))
+    ring = reusing(Fake("K1", outcome=b"1"), (Fake("K2", outcome=b"2"), NOW))
+    other = reusing(Fake("K1", outcome=b"3"))
     for _ in range(2):
         ring.clock = lambda: NOW - 1
         before = ring.sign("/a")
@@ -617,8 +603,8 @@ def test_a_signature_is_kept_for_one_to_two_generations(
 ) -> None:
     """It is forgotten when half to all of the budget went to others, whichever key of the ring signed those."""
     fill(monkeypatch, 4)
-    remote = Remote("K1")
-    distribution = reusing(remote, (Remote("K2"), NOW))
+    remote = Fake("K1")
+    distribution = reusing(remote, (Fake("K2"), NOW))
     clocks = [lambda: NOW - 1, lambda: NOW - 1 + other_key, lambda: NOW - 1]
     for clock, paths in zip(clocks, (["/9999"], [f"/{number:04}" for number in range(others)], ["/9999"]), strict=True):
         distribution.clock = clock
@@ -630,7 +616,7 @@ def test_a_signature_is_kept_for_one_to_two_generations(
 def test_a_policy_in_demand_outlives_the_generations(monkeypatch: Patch) -> None:
     """What is asked for again and again is never signed again, and what is not is forgotten."""
     fill(monkeypatch, 4)
-    remote = Remote()
+    remote = Fake()
     distribution = reusing(remote)
     for number in range(100):
         distribution.sign("/hot")
@@ -642,7 +628,7 @@ def test_a_policy_in_demand_outlives_the_generations(monkeypatch: Patch) -> None
 @pytest.mark.parametrize(("length", "times"), [(2048, 1), (2049, 2)])
 def test_a_long_policy_is_not_remembered(length: int, times: int) -> None:
     """A policy of more than 2 KB is rare, would drive others out, and is signed each time."""
-    remote = Remote()
+    remote = Fake()
     distribution = reusing(remote)
     distribution.sign("/a")
     path = "/a" + "a" * (length - len(next(iter(remote.signed))))
@@ -671,7 +657,7 @@ def test_a_memo_keeps_to_its_bytes(monkeypatch: Patch, length: int) -> None:
 def test_threads_that_race_get_right_signatures(monkeypatch: Patch) -> None:
     """Whoever loses a race signs once more; nobody gets the signature of another policy."""
     fill(monkeypatch, 4)
-    distribution, plain = reusing(Remote(result=True)), Distribution(BASE_URL, signer=Remote(result=True))
+    distribution, plain = reusing(Fake(outcome=bytes)), Distribution(BASE_URL, signer=Fake(outcome=bytes))
     plain.clock = distribution.clock
     paths = [f"/{number % 13:04}" for number in range(2000)]
     with ThreadPoolExecutor(8) as pool:

@@ -27,38 +27,28 @@ from cfgate_middleware._core.policy import canned_policy
 from cfgate_middleware.verify import WrongResource, verify_url
 from tests.conftest import KEY_PAIR_ID, KEYS, NOW
 from tests.signed import items, with_items
-from tests.support import BASE_URL, KEY_GROUP, SIGNER, PublicPem
+from tests.support import BASE_URL, KEY_GROUP, SIGNER, Fake, PublicPem
 
 MAX_URL, MAX_COOKIE = 8192, 4096
 Query = tuple[tuple[str, str], ...]
 
 
-class FakeSigner:
-    """A signer that remembers what it signed, and signs with a fixed text or fails."""
-
-    key_pair_id = "KFAKE"
+class Spy(Fake):
+    """A signer that tells what was said in the one policy that it signed."""
 
     def __init__(self, outcome: object = b"\xfb\xff\xfe", hash_algorithm: str = "SHA256") -> None:
-        self.outcome, self.hash_algorithm = outcome, hash_algorithm
-        self.messages: list[bytes] = []
-
-    def sign(self, message: bytes) -> Any:
-        """Keep the message and return or raise what was asked for."""
-        self.messages.append(message)
-        if isinstance(self.outcome, BaseException):
-            raise self.outcome
-        return self.outcome
+        super().__init__("KFAKE", hash_algorithm, outcome)
 
     @property
     def statement(self) -> dict[str, Any]:
-        """The statement of the one policy that was signed, read by an ordinary JSON parser."""
+        """Its statement, read by an ordinary JSON parser."""
         (message,) = self.messages
         ((statement,),) = json.loads(message).values()
         return dict(statement)
 
     @property
     def resource(self) -> str:
-        """The Resource of the one policy that was signed."""
+        """Its Resource."""
         return str(self.statement["Resource"])
 
 
@@ -170,7 +160,7 @@ def test_openssl_verifies_the_signature_in_the_url(
 )
 def test_a_signed_url_is_written_in_aws_order(query: dict[str, str], hash_algorithm: str, url: str) -> None:
     """Own parameters come first, then CloudFront's, and the hash algorithm only where it is not SHA-1."""
-    assert at(NOW, FakeSigner(hash_algorithm=hash_algorithm)).sign("/a", query=query) == BASE_URL + url
+    assert at(NOW, Spy(hash_algorithm=hash_algorithm)).sign("/a", query=query) == BASE_URL + url
 
 
 def test_url_query_and_cookies_carry_the_same(signer: Signer) -> None:
@@ -188,7 +178,7 @@ def test_url_query_and_cookies_carry_the_same(signer: Signer) -> None:
 @given(paths, queries, st.sampled_from(["", "/base", "/b%C3%A9"]))
 def test_what_is_signed_is_what_is_sent(path: str, query: Query, base_path: str) -> None:
     """The Resource is the URL, byte for byte, and it decodes to the path and the parameters that were granted."""
-    signer = FakeSigner()
+    signer = Spy()
     signed = at(NOW, signer, BASE_URL + base_path).sign(path, query=query)
     assert signed.startswith(signer.resource + ("&" if query else "?") + "Expires=")
     parts = urlsplit(signer.resource)
@@ -206,7 +196,7 @@ def test_a_grant_is_valid_for_what_was_promised_and_less_than_a_second_more(
     now: float, expires: int, own: int | None
 ) -> None:
     """The end is the first whole second at or after the promised one; the grant's own duration wins."""
-    signer = FakeSigner()
+    signer = Spy()
     end = end_of(at(now, signer, expires=expires).sign("/a", expires=own))
     promised = own or expires
     error = Fraction(math.ulp(now + promised))  # of the clock's own arithmetic: under two microseconds
@@ -224,7 +214,7 @@ def test_a_reused_grant_is_valid_for_what_was_promised_and_one_window_more_at_mo
 ) -> None:
     """The end is the next end of a window, which is no longer than the grant itself lasts."""
     reuse_for, expires = reuse
-    end = end_of(at(now, FakeSigner(), expires=expires, reuse_for=reuse_for).sign("/a", expires=own))
+    end = end_of(at(now, Spy(), expires=expires, reuse_for=reuse_for).sign("/a", expires=own))
     promised = own or expires
     window = min(reuse_for, promised)
     assert promised <= end - now <= promised + window
@@ -235,7 +225,7 @@ def test_a_reused_grant_is_valid_for_what_was_promised_and_one_window_more_at_mo
 def test_between_two_seconds_a_reused_grant_is_valid_as_long(now: float, reuse: list[int]) -> None:
     """Rounding up to the second and then to the window is rounding up to the window."""
     reuse_for, expires = reuse
-    end = end_of(at(now, FakeSigner(), expires=expires, reuse_for=reuse_for).sign("/a"))
+    end = end_of(at(now, Spy(), expires=expires, reuse_for=reuse_for).sign("/a"))
     error = Fraction(math.ulp(now + expires))
     assert expires - error <= end - Fraction(now) <= expires + reuse_for
     assert end == math.ceil((now + expires) / reuse_for) * reuse_for
@@ -247,7 +237,7 @@ def test_within_one_window_all_grants_of_an_object_are_one(number: int, reuse: l
     reuse_for, expires = reuse
     last = (number + expires) * reuse_for - expires  # after it, the end of this window is too near
     ages = data.draw(st.lists(st.integers(0, reuse_for * 1000 - 1), max_size=5))
-    signer = FakeSigner()
+    signer = Spy()
     distribution = at(last, signer, expires=expires, reuse_for=reuse_for)
     times = iter([last, last - reuse_for + 0.001, *(last - age / 1000 for age in ages), last + 1])
     distribution.clock = lambda: next(times)
@@ -260,7 +250,7 @@ def test_within_one_window_all_grants_of_an_object_are_one(number: int, reuse: l
 def test_a_short_grant_has_a_short_window(own: int | None, ends: list[int]) -> None:
     """A grant of ten seconds is not stretched to the minute that other grants are reused for."""
     assert NOW % 60 == 0
-    made = [at(now, FakeSigner(), expires=60, reuse_for=60) for now in (NOW + 1, NOW + 20)]
+    made = [at(now, Spy(), expires=60, reuse_for=60) for now in (NOW + 1, NOW + 20)]
     assert [end_of(each.sign("/a", expires=own)) - NOW for each in made] == ends
 
 
@@ -274,7 +264,7 @@ def test_a_short_grant_has_a_short_window(own: int | None, ends: list[int]) -> N
 )
 def test_what_is_reused_is_the_signature_of_the_very_same_policy(path: str, conditions: dict[str, Any]) -> None:
     """Whatever differs in a grant is signed on its own."""
-    signer = FakeSigner()
+    signer = Spy()
     distribution = at(NOW, signer, reuse_for=60)
     assert distribution.sign("/reports/1.pdf") != distribution.sign(path, **conditions)
     assert len(set(signer.messages)) == 2
@@ -283,7 +273,7 @@ def test_what_is_reused_is_the_signature_of_the_very_same_policy(path: str, cond
 @pytest.mark.parametrize(("start", "fits"), [(NOW + 59, True), (NOW + 60, False), (NOW + 61, False)])
 def test_a_grant_that_ends_before_it_starts_is_not_signed(start: int, fits: bool) -> None:
     """A start at or after the end leaves no time of access."""
-    signer = FakeSigner()
+    signer = Spy()
     if fits:
         at(NOW, signer).sign("/a", not_before=start)
         assert signer.statement["Condition"]["DateGreaterThan"] == {"AWS:EpochTime": start}
@@ -305,7 +295,7 @@ def test_no_name_widens_a_scope(path: str, data: st.DataObject) -> None:
     """Whatever a directory is called, the Resource has one wildcard, which we put at its end."""
     parents = [path[: cut + 1] for cut, char in enumerate(path) if char == "/"]
     scope = data.draw(st.sampled_from(["directory", *parents]))
-    signer = FakeSigner()
+    signer = Spy()
     url = at(NOW, signer).sign(path, scope=scope)
     inside = parents[-1] if scope == "directory" else scope
     assert signer.resource == f"{BASE_URL}{spell_path(inside)}*"
@@ -317,7 +307,7 @@ def test_no_name_widens_a_scope(path: str, data: st.DataObject) -> None:
 def test_no_name_makes_an_object_a_wildcard(path: str) -> None:
     """A star or a question mark in a name is signed as its hex form, in canned and custom policies."""
     for start in (None, 1):
-        signer = FakeSigner()
+        signer = Spy()
         at(NOW, signer).sign(path, not_before=start)
         assert set(signer.resource) & set('*?"\\<>#') == set()
 
@@ -352,7 +342,7 @@ def test_a_canned_signature_replayed_as_a_wildcard_widens_nothing(name: str, val
 @pytest.mark.parametrize("path", ["/1.pdf", "/*", "/a*b"])
 def test_the_directory_of_an_object_at_the_root_must_be_written_out(path: str) -> None:
     """A scope of everything is never an accident of where an object lies."""
-    signer = FakeSigner()
+    signer = Spy()
     distribution = at(NOW, signer, f"{BASE_URL}/base")
     with pytest.raises(ConfigError, match="root of the distribution; write scope='/'"):
         distribution.sign(path, scope="directory")
@@ -367,7 +357,7 @@ def test_the_directory_of_an_object_at_the_root_must_be_written_out(path: str) -
 )
 def test_an_object_outside_its_scope_is_not_signed(path: str, scope: str) -> None:
     """A scope contains the object by whole directory names, letter for letter."""
-    signer = FakeSigner()
+    signer = Spy()
     with pytest.raises(ConfigError, match="outside the scope"):
         at(NOW, signer).sign(path, scope=scope)
     assert signer.messages == []
@@ -379,7 +369,7 @@ def test_an_object_outside_its_scope_is_not_signed(path: str, scope: str) -> Non
 @pytest.mark.parametrize("over", [0, 1])
 def test_a_url_that_cloudfront_would_refuse_for_its_length_is_an_error(over: int) -> None:
     """8,192 bytes are the most, signed or, with cookies, clean; the error says the length and not the URL."""
-    distribution = at(NOW, FakeSigner())
+    distribution = at(NOW, Spy())
     signed = "/" + "a" * (MAX_URL - len(distribution.sign("/a")) + 1 + over)
     longest = "/" + "a" * (MAX_URL - len(BASE_URL) - 1 + over)
     if not over:
@@ -397,13 +387,13 @@ def test_a_cookie_that_browsers_would_drop_is_an_error(over: int) -> None:
     """4,096 bytes of name and value are the most that browsers must keep; URLs hold twice as much."""
     spare = MAX_COOKIE - len("CloudFront-Signature")
     assert spare % 4 == 0  # so a signature of full base64 groups can fill it
-    distribution = at(NOW, FakeSigner(b"a" * (spare // 4 * 3 + over)))
+    distribution = at(NOW, Spy(b"a" * (spare // 4 * 3 + over)))
     if over:
         with pytest.raises(PathError, match=f"cookie is {MAX_COOKIE + 4} bytes long; .* {MAX_COOKIE}$"):
             distribution.cookies("/a")
     else:
         assert len(distribution.cookies("/a")["CloudFront-Signature"]) == spare
-    distribution = at(NOW, FakeSigner())
+    distribution = at(NOW, Spy())
     with pytest.raises(PathError, match=r"cookie is 41\d\d bytes long"):
         distribution.cookies("/" + "a" * 3000 + "/b", scope="directory")
     assert distribution.sign("/" + "a" * 3000 + "/b", scope="directory")
@@ -423,7 +413,7 @@ def test_a_signer_that_fails_is_an_error_and_nothing_is_remembered(
     reuse_for: int, scope: str, outcome: object, what: str
 ) -> None:
     """The message names the key and the kind of failure, and shows no result; the next request asks again."""
-    signer = FakeSigner(outcome)
+    signer = Spy(outcome)
     distribution = at(NOW, signer, reuse_for=reuse_for)
     for _ in range(2):
         with pytest.raises(SigningError, match=f"^signer KFAKE {what}") as caught:
@@ -439,5 +429,5 @@ def test_a_signer_that_fails_is_an_error_and_nothing_is_remembered(
 def test_a_signing_error_of_the_signer_itself_passes_through(error: BaseException) -> None:
     """A signer that speaks this package's language is not wrapped, nor is an interrupt a failure to sign."""
     with pytest.raises(type(error)) as caught:
-        at(NOW, FakeSigner(error)).sign("/a")
+        at(NOW, Spy(error)).sign("/a")
     assert caught.value is error

@@ -32,7 +32,7 @@ from cfgate_middleware import (
 )
 from cfgate_middleware.verify import verify_cookies
 from tests.conftest import KEYS, NOW
-from tests.support import BASE_URL, KEY_GROUP, SIGNER, fetch, verified
+from tests.support import BASE_URL, KEY_GROUP, SIGNER, Fake, fetch, verified
 
 LOCATION = f"{BASE_URL}/reports/1.pdf"
 END = NOW + 60
@@ -244,16 +244,6 @@ def test_a_grant_for_json_redirects_a_view() -> None:
     assert verified(answer.location).policy.resource == LOCATION
 
 
-class Broken:
-    """A signer whose hardware fails."""
-
-    key_pair_id, hash_algorithm = "K1", "SHA256"
-
-    def sign(self, message: bytes) -> bytes:
-        """Fail."""
-        raise OSError("hardware")
-
-
 @pytest.mark.parametrize(
     ("make", "error", "telling"),
     [
@@ -266,7 +256,7 @@ class Broken:
         (lambda: Polite(LOCATION, signer=SIGNER), AuthorizerError, r"without super\(\)"),
         (lambda: redirect(Grant(scope="/other/")), AuthorizerError, "outside the scope"),
         (lambda: redirect(LookupError("no such user"), raised=True), LookupError, "no such user"),
-        (lambda: redirect(signer=Broken()), SigningError, "K1 failed with OSError"),
+        (lambda: redirect(signer=Fake(outcome=OSError("hardware"))), SigningError, "K1 failed with OSError"),
     ],
 )
 def test_an_exception_is_the_only_other_answer(make: Callable[[], Any], error: type[Exception], telling: str) -> None:
