@@ -24,7 +24,7 @@ from cfgate_middleware import (
 )
 from cfgate_middleware.verify import Verified, verify_cookies
 from tests.conftest import KEY_PAIR_ID, KEYS, NOW
-from tests.support import BASE_URL, KEY_GROUP, SIGNER, Judge, by, fetch, verified
+from tests.support import BASE_URL, KEY_GROUP, SIGNER, Fake, Judge, by, fetch, verified
 
 RSA = Signer(KEY_PAIR_ID, KEYS / "rsa-2048-pkcs8.pem", "SHA1")
 LOCATION = f"{BASE_URL}/reports/1.pdf"
@@ -149,16 +149,10 @@ def test_only_conditions_are_taken(method: str, name: str) -> None:
 
 def test_a_signer_that_fails_signs_nothing() -> None:
     """Every method raises the SigningError."""
-
-    class Broken:
-        key_pair_id, hash_algorithm = "K1", "SHA256"
-
-        def sign(self, message: bytes) -> bytes:
-            raise OSError("hardware")
-
+    broken = distribution(signer=Fake(outcome=OSError("hardware")))
     for method in FOUR:
         with pytest.raises(SigningError, match="K1 failed with OSError"):
-            getattr(distribution(signer=Broken()), method)("/a/" if method == "query" else "/a")
+            getattr(broken, method)("/a/" if method == "query" else "/a")
 
 
 # Shared by gates
@@ -339,7 +333,11 @@ def test_any_time_may_be_now(write: Callable[..., object], now: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "sign", [lambda: signed_url(LOCATION, SIGNER), lambda: Distribution(BASE_URL, signer=SIGNER).sign("/1")]
+    "sign",
+    [
+        *(lambda: signed_url(LOCATION, SIGNER), lambda: Distribution(BASE_URL, signer=SIGNER).sign("/1")),
+        lambda: fetch(CloudFrontRedirect(LOCATION, authorize=lambda: True, signer=SIGNER).go(), "/").location,
+    ],
 )
 def test_the_clock_is_the_real_one(sign: Callable[[], str]) -> None:
     """Unless told otherwise, a signature is valid from now on."""
