@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
+from enum import Enum
 from types import TracebackType
 from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit
@@ -63,6 +64,14 @@ class Judge:
         if isinstance(self._verdict, Exception):
             raise self._verdict
         return self._verdict
+
+
+class Choice(str, Enum):  # noqa: UP042  # this kind of enum, older than StrEnum, has another str()
+    """Scopes, kinds of answers and attributes of cookies, as a user may name them."""
+
+    DIRECTORY = "directory"
+    COOKIES = "cookies"
+    STRICT = "strict"
 
 
 class Fake:

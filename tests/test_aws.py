@@ -37,6 +37,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parent.parent
 TIMEOUT = 15
 PEM = (KEYS / "p256-pkcs8.pem").read_text()
+PUBLIC_PEM = (KEYS / "p256-public.pem").read_text()
 RSA_PEM = (KEYS / "rsa-2048-pkcs1.pem").read_text()
 RSA_GROUP = KeyGroup({KEY_PAIR_ID: (KEYS / "rsa-2048-public.pem").read_text()})
 SECRETS = [line for pem in (PEM, RSA_PEM) for line in pem.splitlines() if "-----" not in line]
@@ -93,18 +94,13 @@ def set_up_boto3(patch: Patch, endpoint: str) -> None:
     """Lead boto3 to a server on this machine, and to nothing else there may be."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         patch.delenv(name)
-    variables = {
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_DEFAULT_REGION": "eu-west-1",
-        "AWS_ACCESS_KEY_ID": "AKIATHROWAWAY",
-        "AWS_SECRET_ACCESS_KEY": "throwaway",
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "NO_PROXY": "127.0.0.1",
-    }
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        patch.setenv(name, os.devnull)
+    variables = {"ENDPOINT_URL": endpoint, "DEFAULT_REGION": "eu-west-1", "EC2_METADATA_DISABLED": "true"}
+    variables |= {"ACCESS_KEY_ID": "AKIATHROWAWAY", "SECRET_ACCESS_KEY": "throwaway"}
     for name, value in variables.items():
-        patch.setenv(name, value)
+        patch.setenv(f"AWS_{name}", value)
+    patch.setenv("NO_PROXY", "127.0.0.1")
 
 
 class KeptKey(NamedTuple):
@@ -147,16 +143,6 @@ def recorded(owner: Any, name: str) -> Iterator[list[tuple[tuple[Any, ...], dict
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(owner, name, recording)
         yield seen
-
-
-def calls() -> Any:
-    """Collect the requests to AWS."""
-    return recorded(BaseClient, "_make_api_call")
-
-
-def clients() -> Any:
-    """Collect the clients that are made."""
-    return recorded(boto3.session.Session, "client")
 
 
 def refusal(source: str, hash_algorithm: str | None = None) -> str:
@@ -216,7 +202,7 @@ def test_kms_repeats_rsa_signatures_only(kms_keys: dict[str, KeptKey], kind: str
     assert (signer.sign(b"x") == signer.sign(b"x")) is deterministic
     made = Distribution(BASE_URL, signer=signer, reuse_for=60)
     made.clock = lambda: NOW
-    with calls() as asked:
+    with recorded(BaseClient, "_make_api_call") as asked:
         assert len({made.sign("/x") for _ in range(5)}) == 1
     assert [arguments[1] for arguments, _ in asked] == ["Sign"]
 
@@ -224,7 +210,7 @@ def test_kms_repeats_rsa_signatures_only(kms_keys: dict[str, KeptKey], kind: str
 def test_a_policy_longer_than_kms_takes_is_not_sent(kms_keys: dict[str, KeptKey]) -> None:
     """4,096 bytes are signed, one more is an error that names the limit."""
     signer = Signer(KEY_PAIR_ID, f"kms:{kms_keys['ECDSA'].key_id}")
-    with calls() as asked:
+    with recorded(BaseClient, "_make_api_call") as asked:
         assert signer.sign(b"x" * 4096)
         with pytest.raises(SigningError, match=r"4097 bytes.*at most 4096"):
             signer.sign(b"x" * 4097)
@@ -235,7 +221,7 @@ def test_a_policy_longer_than_kms_takes_is_not_sent(kms_keys: dict[str, KeptKey]
 def test_no_grant_is_signed_twice_for_one_answer(kms_keys: dict[str, KeptKey], verdict: Any, times: int) -> None:
     """Each signature costs money and time: one call per redirect, none for a refusal."""
     made = gate(Judge(verdict), signer=Signer(KEY_PAIR_ID, f"kms:{kms_keys['RSA'].key_id}"))
-    with calls() as asked:
+    with recorded(BaseClient, "_make_api_call") as asked:
         fetch(made, "/private/a/b")
     assert [arguments[1] for arguments, _ in asked] == ["Sign"] * times
 
@@ -282,11 +268,7 @@ def test_what_is_not_there_is_named(aws: Aws, source: str, message: str) -> None
     ],
 )
 def test_a_wrong_setup_is_found_at_start(
-    kms_keys: dict[str, KeptKey],
-    monkeypatch: Patch,
-    source: str,
-    variables: dict[str, str | None],
-    error: str,
+    kms_keys: dict[str, KeptKey], monkeypatch: Patch, source: str, variables: dict[str, str | None], error: str
 ) -> None:
     """Whatever boto3 lacks is a problem of the configuration."""
     for name, value in variables.items():
@@ -344,7 +326,7 @@ def failure(code: str) -> tuple[int, dict[str, str]]:
 PUBLIC = {
     "KeySpec": "ECC_NIST_P256",
     "KeyUsage": "SIGN_VERIFY",
-    "PublicKey": "".join((KEYS / "p256-public.pem").read_text().splitlines()[1:-1]),
+    "PublicKey": "".join(PUBLIC_PEM.splitlines()[1:-1]),
 }
 
 
@@ -399,7 +381,7 @@ def test_a_malformed_answer_is_a_wrong_source(monkeypatch: Patch, answer: dict[s
 
 def test_each_process_has_a_client_of_its_own(kms_keys: dict[str, KeptKey], monkeypatch: Patch) -> None:
     """One for all requests of a process, another after a fork, and none of the parent's is kept."""
-    with clients() as made:
+    with recorded(boto3.session.Session, "client") as made:
         signer = Signer("K1", f"kms:{kms_keys['ECDSA'].key_id}")
         for number, process in enumerate((os.getpid(), -1), start=2):
             monkeypatch.setattr(os, "getpid", lambda process=process: process)
@@ -481,7 +463,7 @@ def test_without_boto3_the_extra_is_named() -> None:
 
 def test_no_viewer_waits_long(kms_keys: dict[str, KeptKey]) -> None:
     """Every client gives up after two tries of three seconds each."""
-    with clients() as made:
+    with recorded(boto3.session.Session, "client") as made:
         Signer("K1", f"kms:{kms_keys['RSA'].key_id}").sign(b"x")
         for source in ("secretsmanager:none", "ssm:/none"):
             refusal(source)
@@ -494,38 +476,25 @@ def test_no_viewer_waits_long(kms_keys: dict[str, KeptKey]) -> None:
 # Secrets
 
 
-class Store(NamedTuple):
-    """A service that keeps text."""
-
-    prefix: str
-    put: Callable[[str, str], str]  # name and text -> ARN
-
-
-def put_secret(name: str, text: str) -> str:
-    """Keep a secret in Secrets Manager."""
-    arn: str = boto3.client("secretsmanager").create_secret(Name=name, SecretString=text)["ARN"]
-    return arn
-
-
-def put_binary(name: str, text: str) -> str:
-    """Keep a secret as it is when it is uploaded from a file."""
-    arn: str = boto3.client("secretsmanager").create_secret(Name=name, SecretBinary=text.encode())["ARN"]
-    return arn
+def put_secret(name: str, text: str, field: str = "SecretString") -> str:
+    """Keep a secret in Secrets Manager, and return its ARN."""
+    value = text if field == "SecretString" else text.encode()
+    return str(boto3.client("secretsmanager").create_secret(Name=name, **{field: value})["ARN"])
 
 
 def put_parameter(name: str, text: str, kind: str = "SecureString") -> str:
-    """Keep a parameter in Parameter Store."""
+    """Keep a parameter in Parameter Store, and return its ARN."""
     client = boto3.client("ssm")
     client.put_parameter(Name=name, Value=text, Type=kind)
-    arn: str = client.get_parameter(Name=name)["Parameter"]["ARN"]
-    return arn
+    return str(client.get_parameter(Name=name)["Parameter"]["ARN"])
 
 
-STORES = {
-    "secret": Store("secretsmanager", put_secret),
-    "binary": Store("secretsmanager", put_binary),
-    "SecureString": Store("ssm", put_parameter),
-    "String": Store("ssm", lambda name, text: put_parameter(name, text, "String")),
+# Services that keep text: the prefix of a source, and how to put it there; binary as it is when uploaded from a file.
+STORES: dict[str, tuple[str, Callable[[str, str], str]]] = {
+    "secret": ("secretsmanager", put_secret),
+    "binary": ("secretsmanager", lambda name, text: put_secret(name, text, "SecretBinary")),
+    "SecureString": ("ssm", put_parameter),
+    "String": ("ssm", lambda name, text: put_parameter(name, text, "String")),
 }
 names = (f"/cfgate/{number}" for number in range(10_000))
 
@@ -548,10 +517,7 @@ FORMS = {
     [*((store, form) for store in STORES for form in ("PEM", "JSON")), *(("secret", form) for form in list(FORMS)[2:])],
 )
 def test_a_key_is_read_in_every_form_it_is_kept_in(aws: Aws, store: str, form: str) -> None:
-    """Consoles, tools and templates keep PEM as text, bytes or in a field of JSON, with newlines or escaped.
-
-    By name or by ARN, whose region is the one that is asked.
-    """
+    """As text, bytes or in a field of JSON, with newlines or escaped; by name or by ARN, whose region is asked."""
     prefix, put = STORES[store]
     name, text = next(names), FORMS[form]
     arn = put(name, text)
@@ -564,10 +530,7 @@ def test_a_key_is_read_in_every_form_it_is_kept_in(aws: Aws, store: str, form: s
 NO_KEY, NO_JSON = "{source} holds 0 PEM keys", "{source} begins like JSON"
 UNUSABLE = {
     "two keys": (json.dumps({"old": PEM, "new": RSA_PEM}), "{source} holds 2 PEM keys"),
-    "public half beside it": (
-        json.dumps({"private": PEM, "public": (KEYS / "p256-public.pem").read_text()}),
-        "{source} holds 2 PEM keys",
-    ),
+    "public half beside it": (json.dumps({"private": PEM, "public": PUBLIC_PEM}), "{source} holds 2 PEM keys"),
     "not PEM": (PEM.splitlines()[1], NO_KEY),
     "a path": ("/etc/keys/cloudfront.pem", NO_KEY),
     "JSON without PEM": (json.dumps({"key": PEM.splitlines()[1]}), NO_KEY),
@@ -577,7 +540,7 @@ UNUSABLE = {
     "broken JSON": (json.dumps({"key": PEM})[:-1], NO_JSON),
     "raw newlines in JSON": (f'{{"key": "{PEM}"}}', NO_JSON),
     "half a PEM": (PEM[:100], "100 characters (PEM label: PRIVATE KEY)"),
-    "public key": ((KEYS / "p256-public.pem").read_text(), "the PEM holds a PUBLIC KEY"),
+    "public key": (PUBLIC_PEM, "the PEM holds a PUBLIC KEY"),
 }
 
 
@@ -621,11 +584,8 @@ def test_references_are_taken_in_ini_and_ring_files(
     secret, parameter = next(names), next(names)
     put_secret(secret, PEM)
     put_parameter(parameter, json.dumps({"key": RSA_PEM}))
-    ring = [
-        f"KSECRET secretsmanager:{secret}",
-        f"{KEY_PAIR_ID}1 ssm:{parameter}",
-        f"{KEY_PAIR_ID} kms:alias/ECDSA 2027-01-15T08:00:00Z",
-    ]
+    ring = [f"KSECRET secretsmanager:{secret}", f"{KEY_PAIR_ID}1 ssm:{parameter}"]
+    ring += [f"{KEY_PAIR_ID} kms:alias/ECDSA 2027-01-15T08:00:00Z"]
     (tmp_path / "ring").write_text("\n".join(ring))
     made = load_ini(tmp_path, "file:%(here)s/ring" if in_ring_file else "\n".join(["", *ring]))
     assert used(made, NOW, kms_keys["ECDSA"].group) == KEY_PAIR_ID
@@ -658,12 +618,12 @@ def test_a_kms_that_hangs_is_an_error_and_heals(aws: Aws, kms_keys: dict[str, Ke
     def start_response(*started: object) -> Any:
         raise AssertionError("something was answered")
 
+    failed = "kms:alias/ECDSA: Sign failed with ReadTimeoutError"
     with aws.stopped():
-        with pytest.raises(SigningError, match="kms:alias/ECDSA: Sign failed with ReadTimeoutError"):
+        with pytest.raises(SigningError, match=failed):
             made(environ_for("/private/x"), start_response)
         (record,) = caplog.records
-        assert record.levelname == "ERROR"
-        assert "kms:alias/ECDSA: Sign failed with ReadTimeoutError" in record.getMessage()
+        assert (record.levelname, failed in record.getMessage()) == ("ERROR", True)
         assert fetch(made, "/private/before").location == before  # remembered
     assert signed_by(before, group) == signed_by(fetch(made, "/private/x").location, group) == KEY_PAIR_ID
     assert len(caplog.records) == 1

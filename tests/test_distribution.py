@@ -11,17 +11,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from cfgate_middleware import (
-    CloudFrontGate,
-    CloudFrontRedirect,
-    ConfigError,
-    Distribution,
-    PathError,
-    Signer,
-    SigningError,
-    signed_cookies,
-    signed_url,
-)
+from cfgate_middleware import CloudFrontGate, CloudFrontRedirect, Distribution, Signer, signed_cookies, signed_url
+from cfgate_middleware.errors import ConfigError, PathError, SigningError
 from cfgate_middleware.verify import Verified, verify_cookies
 from tests.conftest import KEY_PAIR_ID, KEYS, NOW
 from tests.support import BASE_URL, KEY_GROUP, SIGNER, Fake, Judge, by, fetch, verified
@@ -343,11 +334,3 @@ def test_the_clock_is_the_real_one(sign: Callable[[], str]) -> None:
     """Unless told otherwise, a signature is valid from now on."""
     before = time.time()
     assert before + 60 <= end_of(sign()) <= time.time() + 61
-
-
-def test_sha_1_needs_no_cookie_of_its_own() -> None:
-    """CloudFront assumes SHA-1 where nothing else is said, and has one cookie more otherwise."""
-    of_sha_1 = {"CloudFront-Expires", "CloudFront-Signature", "CloudFront-Key-Pair-Id"}
-    assert distribution(signer=RSA).cookies("/1").keys() == signed_cookies(LOCATION, RSA).keys() == of_sha_1
-    assert distribution().cookies("/1").keys() == of_sha_1 | {"CloudFront-Hash-Algorithm"}
-    assert "CloudFront-Policy" in distribution().cookies("/1", scope="/")

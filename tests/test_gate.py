@@ -225,14 +225,6 @@ def test_what_is_not_granted_is_answered_shortly(case: Refused) -> None:
         assert head == (answer.status, answer.headers, b"")
 
 
-def test_a_url_may_be_as_long_as_cloudfront_takes() -> None:
-    """The longest URL has 8,192 bytes, and not one byte more."""
-    probe = Probe()
-    length = MAX_URL - len(probe.fetch("/private/x").location) + 1
-    assert len(probe.fetch(f"/private/{'x' * length}").location) == MAX_URL
-    assert probe.fetch(f"/private/{'x' * (length + 1)}").status == TOO_LONG
-
-
 # Paths that end in a slash
 
 

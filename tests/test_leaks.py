@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import functools
 import inspect
 import logging
@@ -10,8 +11,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import boto3
@@ -24,24 +25,12 @@ from moto import mock_aws
 from paste.deploy import loadapp
 from sentry_sdk.utils import event_from_exception
 
-from cfgate_middleware import (
-    PASS,
-    AuthorizerError,
-    CloudFrontGate,
-    CloudFrontRedirect,
-    ConfigError,
-    Distribution,
-    Grant,
-    KeyRing,
-    PathError,
-    Signer,
-    SigningError,
-    signed_cookies,
-    signed_url,
-)
+from cfgate_middleware import PASS, CloudFrontGate, CloudFrontRedirect, Grant, KeyRing, Signer
 from cfgate_middleware._core.answers import KINDS
 from cfgate_middleware._core.encoding import to_base64
+from cfgate_middleware.distribution import Distribution, signed_cookies, signed_url
 from cfgate_middleware.edge import LocalEdge
+from cfgate_middleware.errors import AuthorizerError, ConfigError, PathError, SigningError
 from cfgate_middleware.verify import KeyGroup, VerificationError, verify, verify_cookies, verify_url
 from tests.conftest import KEY_PAIR_ID, KEYS, NOW
 from tests.leaks import PACKAGE, PIECE, Local, leaks_among, leaks_in, locals_of
@@ -238,11 +227,7 @@ def hides(case: Callable[[], object], expected: type[Exception]) -> None:
     assert {line for tracker in TRACKERS for line in leaks_among(tracker(caught.value))} == set()
 
 
-@dataclass
-class Holder:
-    """A dataclass that holds a secret."""
-
-    value: object
+Holder = dataclasses.make_dataclass("Holder", ["value"])
 
 
 @pytest.mark.parametrize("tracker", TRACKERS)
@@ -307,13 +292,6 @@ def test_records_and_log_lines_hold_no_secret(answer: str, verdict: Any, caplog:
     assert (len(records), len(caplog.records), leaks_in(f"{records} {caplog.text}")) == (1, 1, [])
 
 
-class LateRing:
-    """A ring that fails at the time of the request."""
-
-    def current(self, now: float) -> Any:
-        return failing() if now == NOW else KeyRing([SIGNER]).current(now)
-
-
 class LateKey:
     """A private key of ``cryptography`` that fails to sign anything but what it must to be accepted."""
 
@@ -328,6 +306,7 @@ class LateKey:
 
 
 ec.EllipticCurvePrivateKey.register(LateKey)
+LATE_RING = SimpleNamespace(current=lambda now: failing() if now == NOW else KeyRing([SIGNER]).current(now))
 LONG_PATH, LONG_SCOPE = f"/{'a' * 8100}", f"/{'a' * 3500}/"
 FOREIGN = {
     "failing": Fake(outcome=failing),
@@ -342,7 +321,7 @@ FOREIGN = {
     ("verdict", "options", "expected"),
     [
         *((RuntimeError(), {}, RuntimeError), ("yes", {}, AuthorizerError)),
-        *((True, {"clock": failing}, RuntimeError), (True, {"signer": LateRing()}, RuntimeError)),
+        *((True, {"clock": failing}, RuntimeError), (True, {"signer": LATE_RING}, RuntimeError)),
         (True, {"signer": FOREIGN["str"], "filters": [failing]}, RuntimeError),
         *((PASS, {"app": failing}, RuntimeError), (failing, {}, RuntimeError)),  # a response that fails
         *((grant, {}, AuthorizerError) for grant in (Grant(scope="/elsewhere/"), Grant(not_before=NOW + 900))),

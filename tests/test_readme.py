@@ -94,17 +94,10 @@ def run(tmp_path: Path) -> Run:
         app = flask.Flask("readme")
         app.secret_key = "throwaway"
         space: dict[str, Any] = {
-            "__name__": "readme",
-            "HttpResponse": HttpResponse,
-            "app": app,
-            "application": application,
-            "ask_the_key_service": lambda message: b"signature",
-            "bottle": bottle,
-            "config": pyramid.config.Configurator(),
-            "flask": flask,
-            "get_wsgi_application": get_wsgi_application,
-            "new_signer": Signer("KNEW", KEY.read_text()),
-            "old_signer": Signer("KOLD", KEY.read_text()),
+            **{"__name__": "readme", "app": app, "application": application, "bottle": bottle, "flask": flask},
+            **{"HttpResponse": HttpResponse, "get_wsgi_application": get_wsgi_application},
+            **{"ask_the_key_service": lambda message: b"signature", "config": pyramid.config.Configurator()},
+            **{f"{age}_signer": Signer(f"K{age.upper()}", KEY.read_text()) for age in ("new", "old")},
             "private_pem": KEY.read_text(),
         }
         (tmp_path / "reports").mkdir(exist_ok=True)
