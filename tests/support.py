@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from enum import Enum
-from types import TracebackType
 from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -139,33 +138,19 @@ def environ_for(
     return environ
 
 
-def fetch(
-    app: WSGIApplication,
-    path: str | bytes,
-    *,
-    method: str = "GET",
-    query: str = "",
-    mount: str = "/mount",
-    strict: bool = True,
-    **extra: Any,
-) -> Answer:
+def fetch(app: WSGIApplication, path: str | bytes, *, method: str = "GET", strict: bool = True, **extra: Any) -> Answer:
     """Ask ``app`` for a decoded path below ``mount`` and read the whole answer.
 
     Args:
         strict: whether the request itself must be one that WSGI allows; the answer always must.
-        extra: more of environ.
+        extra: query, mount, and more of environ.
     """
-    environ = environ_for(path, method=method, query=query, mount=mount, **extra)
+    environ = environ_for(path, method=method, **extra)
     checked = validator(app if strict else lambda _, start_response: app(environ, start_response))
     started: list[tuple[str, Headers]] = []
     written: list[bytes] = []
 
-    def start_response(
-        status: str,
-        headers: Headers,
-        exc_info: tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None] | None = None,
-        /,
-    ) -> Any:
+    def start_response(status: str, headers: Headers, exc_info: Any = None, /) -> Any:
         assert exc_info or not started, "a response is started anew only with exc_info"
         started.append((status, headers))
         return written.append

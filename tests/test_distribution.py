@@ -87,9 +87,6 @@ def test_query_and_file_name_are_put_into_the_url() -> None:
     assert verified(url).policy.resource == url.partition("&Expires=")[0]
 
 
-# What cannot be signed
-
-
 NO_OBJECT = ("", "/", "a", "/a/", "/a//b", "/a/../b", "/..", "/a\\b", "/a\n", "/\ud800", None, b"/a", f"/{'x' * 8192}")
 NO_SCOPE = ("", "films/", "/films", "//", "/a//", "/a/../", "/a\\/", "directory", "object", None, b"/")
 FOUR = ("sign", "cookies", "redirect", "query")
@@ -144,9 +141,6 @@ def test_a_signer_that_fails_signs_nothing() -> None:
     for method in FOUR:
         with pytest.raises(SigningError, match="K1 failed with OSError"):
             getattr(broken, method)("/a/" if method == "query" else "/a")
-
-
-# Shared by gates
 
 
 @pytest.mark.parametrize(
@@ -214,9 +208,6 @@ def test_a_redirect_is_kept_by_no_cache() -> None:
     answer = fetch(distribution().redirect("/1", filename="a.pdf"), "/")
     assert (answer.code, answer.body, answer.values("Cache-Control")) == (303, b"", ["private, no-store"])
     assert answer.values("Referrer-Policy") == ["no-referrer"]
-
-
-# By URL
 
 
 def end_of(url: str) -> int:

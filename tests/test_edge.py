@@ -86,9 +86,6 @@ def app_edge(wrapped: Wrapped) -> LocalEdge:
     return edge_of(wrapped)
 
 
-# ---- serving a directory
-
-
 TEXT, HTML, BYTES = "text/plain; charset=UTF-8", "text/html; charset=UTF-8", "application/octet-stream"
 
 
@@ -229,9 +226,6 @@ def test_a_symlink_inside_the_directory_is_followed(edge: LocalEdge, root: Path)
     assert ask(edge_of(str(root.parent / "alias")), signed("/latest.txt")).body == b"0123456789"
 
 
-# ---- in front of an application
-
-
 @pytest.mark.parametrize(
     ("target", "path_info", "query"),
     [
@@ -260,9 +254,6 @@ def test_a_refused_request_never_reaches_the_application(app_edge: LocalEdge, wr
     for target, method in (("/x", "GET"), (signed("/x").replace("/x", "/y"), "GET"), (signed("/x"), "POST")):
         assert ask(app_edge, target, method).status == "403 Forbidden"
     assert wrapped.calls == []
-
-
-# ---- which target
 
 
 SIGNED = signed("/reports/1.txt")
@@ -319,9 +310,6 @@ def test_no_header_names_the_target(edge: LocalEdge, name: str) -> None:
     assert ask(edge, "/index.html", **{name: SIGNED}).code == 403
 
 
-# ---- cookies and viewers
-
-
 def header(cookies: dict[str, str]) -> str:
     """Spell a Cookie header."""
     return "; ".join(f"{name}={value}" for name, value in cookies.items())
@@ -348,9 +336,6 @@ def test_the_viewer_is_the_peer(edge: LocalEdge, caplog: Log) -> None:
     claim = {"HTTP_X_FORWARDED_FOR": "203.0.113.7", "HTTP_FORWARDED": "for=203.0.113.7"}
     assert ask(edge, target, REMOTE_ADDR="198.51.100.1", **claim).body == DENIED
     assert "WrongViewer" in caplog.text
-
-
-# ---- refusals
 
 
 @pytest.mark.parametrize(
@@ -424,9 +409,6 @@ def test_the_clock_is_the_systems(root: Path, caplog: Log) -> None:
     assert ask(real, canned(SIGNER, "/index.html", 1_700_000_000, BASE_URL)).body == DENIED
 
 
-# ---- configuration
-
-
 @pytest.mark.parametrize(
     ("public_url", "text"),
     [
@@ -468,9 +450,6 @@ def test_an_origin_is_a_directory_or_an_application(root: Path, origin: object) 
     given: Any = root / origin if isinstance(origin, str) else origin
     with pytest.raises(ConfigError, match=r"^origin.*directory or a WSGI application$"):
         edge_of(given)
-
-
-# ---- over a real server
 
 
 @contextlib.contextmanager

@@ -37,9 +37,6 @@ odd_paths = st.lists(
 ).map("".join)
 
 
-# Percent-encoding
-
-
 @pytest.mark.parametrize("char", [chr(code) for code in range(0x20, 0x7F)])
 def test_a_character_has_one_spelling(char: str) -> None:
     """A printable ASCII character is written bare or as upper-case hex, by where it is."""
@@ -80,9 +77,6 @@ def test_a_lone_surrogate_is_an_error_before_it_is_spelled(text: str) -> None:
     assert named == [f"Grant: {name}" for name in ("path", "query", "headers", "filename")]
 
 
-# Clean and spelled paths
-
-
 def clean_by_definition(path: str) -> bool:
     """Say the same as is_clean from segments and Unicode categories instead of a pattern."""
     if not path.startswith("/") or any(char == "\\" or unicodedata.category(char) == "Cc" for char in path):
@@ -118,9 +112,6 @@ NOT_CLEAN = ["/.", "/..", "/%2E%2E/x", "/a*", "/a'b", "/a?b"]
 def test_a_spelled_path_is_what_spelling_writes(path: str, spelled: bool) -> None:
     """Only a clean path in its one spelling is taken as it is."""
     assert is_spelled_path(path) is spelled
-
-
-# Base64
 
 
 @given(st.binary(min_size=1))
@@ -172,9 +163,6 @@ def test_from_base64_refuses_every_other_spelling(text: str, message: str) -> No
         from_base64(text)
 
 
-# Content-Disposition
-
-
 @pytest.mark.parametrize(
     ("filename", "fallback", "extended"),
     [
@@ -208,9 +196,6 @@ def test_a_content_disposition_carries_any_name(filename: str) -> None:
     assert match
     assert not set(match["fallback"]) & set('"\\%/')
     assert (match["fallback"] if match["extended"] is None else unquote(match["extended"], errors="strict")) == filename
-
-
-# Header fields and Accept
 
 
 @given(

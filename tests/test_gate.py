@@ -43,8 +43,6 @@ class Probe:
         return resource.removeprefix(BASE_URL)
 
 
-# Which requests the gate handles
-
 # What becomes of a path, by the reason that is recorded; nothing is recorded of the application's own.
 PATHS: dict[str, tuple[str | bytes, ...]] = {
     "granted": ("/private/x", "/private/é", "/private/.x", "/private/...", "/private/a..", "/private/*", "/private/ "),
@@ -152,8 +150,6 @@ def test_authorizer_policy_and_browser_get_the_same_path(name: str, verdict: obj
     assert location.partition("?")[0] == verified(location).policy.resource == f"{BASE_URL}{base_path}{quote(name)}"
 
 
-# What is not granted, in which order, and how that is said
-
 BAD = "v=1&v=2"
 UNCLEAN_QUERIES = (
     *("v=1&v=1", "v=1&v=2", "v&v", "v=1&%76=2", "v=1&w=2&v=3", "a+b=1&a%20b=2"),
@@ -225,9 +221,6 @@ def test_what_is_not_granted_is_answered_shortly(case: Refused) -> None:
         assert head == (answer.status, answer.headers, b"")
 
 
-# Paths that end in a slash
-
-
 @pytest.mark.parametrize("prefix", ["/private", "/a/b", "/"])
 @pytest.mark.parametrize("index", [None, "index.html", "a*é"])
 @pytest.mark.parametrize(
@@ -244,8 +237,6 @@ def test_an_index_is_appended_before_anyone_is_asked(prefix: str, index: Any, re
     asked = rest if directory is None else f"{directory}{index}"
     assert (probe.resource(path), probe.judge.asked, probe.records[0].path) == (quote(asked), [asked], quote(path))
 
-
-# The query
 
 KEEP = ("v", "w", "a b", "é")
 
@@ -284,9 +275,6 @@ def test_no_query_adds_a_parameter_that_was_not_kept(query: str) -> None:
     assert len(names) == len(set(names))
     assert set(names) <= {*KEEP, "Expires", "Signature", "Key-Pair-Id", "Hash-Algorithm"}
     assert SPELLED_QUERY.fullmatch(signed)
-
-
-# Grants
 
 
 DISPOSITION = "attachment%3B%20filename%3D%22n_.pdf%22%3B%20filename%2A%3DUTF-8%27%27n%25C3%25A9.pdf"

@@ -148,9 +148,6 @@ def inline(pem: str) -> str:
     return "\n" + textwrap.indent(pem, "    ").rstrip()
 
 
-# Loading
-
-
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_of_section_makes_a_gate(ini: Ini, form: str) -> None:
     """As filter, filter-app, pipeline or application it redirects, refuses, and leaves the rest to what it wraps."""
@@ -181,9 +178,6 @@ def test_every_option_can_be_set_in_an_ini_file(ini: Ini) -> None:
     assert cookies[f"CloudFront-Expires={record.end}"] == (
         "Path=/docs/; Domain=cloudfront.example.com; Secure; HttpOnly; SameSite=Strict"
     )
-
-
-# Values
 
 
 @pytest.mark.parametrize(
@@ -238,9 +232,6 @@ def test_the_authorizer_is_made_once(ini: Ini) -> None:
     app = ini.load(authorize="tests.test_pastedeploy:by_name", **roles)
     assert [ask(app, "/private/1.pdf", user=user).code for user in ("bob", "ann", "bob")] == [303, 403, 303]
     assert made_with == [{"user": "bob", "realm": "a b; c"}]
-
-
-# Mistakes
 
 
 @pytest.mark.parametrize(
@@ -346,9 +337,6 @@ def test_no_key_material_is_echoed(ini: Ini, caplog: Log, option: str, damage: s
     keys = {"private_key": None} if option == "priv_key_string" else {}
     (problem,) = ini.problems(**(keys | {option: inline("\n".join(damaged))}))
     assert not any(line[:20] in problem + caplog.text for line in lines)
-
-
-# [DEFAULT]
 
 
 @pytest.mark.parametrize(

@@ -44,9 +44,6 @@ def botocore_policy(resource: str, end: int, start: int | None = None, ip_addres
     return policy.encode()
 
 
-# Writing
-
-
 def test_canned_policy_is_the_documented_literal() -> None:
     """The bytes are those the guide prints, with nothing but URL and time filled in."""
     assert canned_policy(URL, NOW) == (
@@ -90,8 +87,6 @@ def test_canned_bytes_are_a_custom_policy_too(resource: str, end: int) -> None:
     assert CustomPolicy.parse(canned_policy(resource, end)) == CustomPolicy(resource=resource, end=end)
 
 
-# Fields
-
 REWRITING = ['"', "\\", "<", ">", "#"]
 NOT_PRINTABLE = [*map(chr, range(33)), *map(chr, range(127, 161)), "é", "\u2028", "\ud800", "\U0001f600"]
 INJECTION = 'https://h/x","Condition":{"DateLessThan":{"AWS:EpochTime":9223372036}}},{"Resource":"https://h/y'
@@ -120,9 +115,6 @@ def test_times_are_whole_seconds_in_range(field: str, value: Any) -> None:
     fields: dict[str, Any] = {"end": NOW, field: value}
     with pytest.raises(ConfigError, match=f"^{field}=.*: expected whole epoch seconds from 0 to {MAX_EPOCH}"):
         CustomPolicy(resource=URL, **fields)
-
-
-# Reading
 
 
 END = NOW + 60

@@ -90,9 +90,6 @@ directories = st.sampled_from(["/a/", "/a b/é/", "/*/", "/a?b/#/"])
 PLAIN_AND_WIDE: list[Any] = [{}, {"scope": "directory", "not_before": NOW - 5, "ip_address": "203.0.113.0/24"}]
 
 
-# Other signers
-
-
 KEY = load_pem_private_key((KEYS / "rsa-2048-pkcs1.pem").read_bytes(), password=None)
 assert isinstance(KEY, RSAPrivateKey)
 BOTOCORE = CloudFrontSigner(KEY_PAIR_ID, functools.partial(KEY.sign, padding=PKCS1v15(), algorithm=SHA1()))  # noqa: S303  # botocore's
@@ -147,9 +144,6 @@ def test_openssl_verifies_the_signature_in_the_url(
     assert (own["Key-Pair-Id"], own.get("Hash-Algorithm", "SHA1")) == (signer.key_pair_id, signer.hash_algorithm)
 
 
-# How it is written
-
-
 @pytest.mark.parametrize(
     ("query", "hash_algorithm", "url"),
     [
@@ -186,9 +180,6 @@ def test_what_is_signed_is_what_is_sent(path: str, query: Query, base_path: str)
     assert unquote(parts.path, errors="strict") == unquote(base_path) + path
     assert tuple(parse_qsl(parts.query, keep_blank_values=True)) == query
     assert "*" not in signer.resource and parts.fragment == ""
-
-
-# How long
 
 
 @given(st.floats(0, 2**33), st.integers(1, 604800), st.none() | st.integers(1, 604800))
@@ -283,8 +274,6 @@ def test_a_grant_that_ends_before_it_starts_is_not_signed(start: int, fits: bool
         assert signer.messages == []
 
 
-# How wide
-
 # Directory names that mean something to policies, JSON, URLs, shells or globs; all of them clean.
 HOSTILE = ("*", "**", "?", '"', '","Condition":{}}]}', "a%2f..%2fb", "%2A", "...", "#", "{a,b}", "é", "\u2028", "a;b")
 hostile_paths = st.lists(st.sampled_from(HOSTILE), min_size=2, max_size=5).map(lambda parts: "/" + "/".join(parts))
@@ -361,9 +350,6 @@ def test_an_object_outside_its_scope_is_not_signed(path: str, scope: str) -> Non
     with pytest.raises(ConfigError, match="outside the scope"):
         at(NOW, signer).sign(path, scope=scope)
     assert signer.messages == []
-
-
-# When it fails
 
 
 @pytest.mark.parametrize("over", [0, 1])

@@ -19,9 +19,6 @@ from tests.test_encoding import odd_paths
 segments = st.text("abcABC019._~-", min_size=1, max_size=8).filter(lambda segment: segment not in (".", ".."))
 
 
-# Folding
-
-
 @pytest.mark.parametrize(
     ("path", "inside"),
     by(
@@ -93,9 +90,6 @@ def test_folding_never_misses_what_posixpath_finds(path: str) -> None:
 def test_a_clean_path_folds_into_its_own_directories_only(path: str) -> None:
     """For a clean path nothing is guessed: it is inside exactly where its text says so."""
     assert folds_into(path, "/a") == f"{path}/".startswith("/a/")
-
-
-# The address of a distribution
 
 
 @pytest.mark.parametrize(
@@ -220,9 +214,6 @@ def test_clear_http_is_for_this_machine_only(domain: str, warned: bool, caplog: 
     expected = (logging.WARNING, f"domain {domain}: signed URLs will cross the network in clear")
     found = [(record.levelno, record.getMessage()[: len(expected[1])]) for record in caplog.records]
     assert found == [expected] * warned
-
-
-# Reserved names
 
 
 @pytest.mark.parametrize("name", [spelling(name) for name in RESERVED for spelling in (str, str.upper, str.lower)])

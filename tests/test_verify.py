@@ -59,9 +59,6 @@ def custom(resource: str = f"{BASE_URL}/*", **fields: int | str) -> CustomPolicy
     return CustomPolicy(**{"resource": resource, "end": END, **fields})  # type: ignore[arg-type]  # by name
 
 
-# ---- what is accepted
-
-
 @pytest.mark.parametrize("target", ["/", "/reports/1.pdf", "/a%20b/%2A%3F%22", "/a?x=1&y", "/a?b?c", "/a//b/", "/%zz"])
 def test_what_every_kind_of_signer_signs_verifies(signer: Signer, target: str) -> None:
     """URLs and cookies, as a mapping and as pairs among others, canned and with all conditions, are read as signed."""
@@ -136,9 +133,6 @@ def test_rotation_old_and_new_keys_verify_side_by_side() -> None:
     refused(verify.BadSignature, f"not {RSA}'s", canned(FAST, "/x", END).replace(EC, RSA))
 
 
-# ---- URL or cookies
-
-
 def test_a_signed_query_beats_cookies_without_falling_back() -> None:
     """Any reserved name in the query makes it a signed URL, and good cookies do not help a bad one."""
     good = as_cookies(items(FAST, custom()))
@@ -154,9 +148,6 @@ def test_a_signed_query_beats_cookies_without_falling_back() -> None:
             verify.verify(f"/x?{query}", good, **everything)
         with pytest.raises(verify.Contradiction, match="cookies are not looked at"):
             check_cookies(f"/x?{query}", good)
-
-
-# ---- what is refused, and why
 
 
 GOOD = canned_items(FAST, f"{BASE_URL}/x", END)
@@ -294,9 +285,6 @@ def test_a_target_holds_nothing_that_could_rewrite_a_policy(char: str, target: s
     refused(verify.MalformedTarget, "printable ASCII", with_items(target.format(char), GOOD_CUSTOM))
 
 
-# ---- moments and viewers
-
-
 @pytest.mark.parametrize(
     ("now", "error"),
     by(
@@ -333,9 +321,6 @@ def test_only_an_ipv4_viewer_inside_the_network_is_served(network: str, viewer: 
         assert check(under(ip_address=network), viewer_address=viewer)
     else:
         refused(verify.WrongViewer, f"not in {network}", under(ip_address=network), viewer_address=viewer)
-
-
-# ---- resources
 
 
 H = "https://h.example"
@@ -423,9 +408,6 @@ def test_no_pattern_makes_matching_explode(pattern: str, text: str) -> None:
     refused(verify.WrongResource, "does not cover", target)  # backtracking would outlast the universe
 
 
-# ---- tricks
-
-
 def test_the_replay_would_widen_a_grant_that_holds_a_star() -> None:
     """Why nobody may sign a literal star: CloudFront takes the same bytes for a wildcard."""
     data = canned_policy(f"{BASE_URL}/me/%2A", END).replace(b"%2A", b"*")
@@ -487,9 +469,6 @@ def test_every_unsigned_request_is_refused_and_none_crashes(target: str, pairs: 
             check(sent)
         with pytest.raises(VerificationError):
             check_cookies(sent, [(f"CloudFront-{name}", value) for name, value in pairs])
-
-
-# ---- configuration
 
 
 def test_a_key_group_names_every_wrong_entry(pem: Callable[[str], str]) -> None:

@@ -85,9 +85,6 @@ def pyramid_app(view: Callable[[str], Any]) -> Any:
         return config.make_wsgi_app()
 
 
-# In views
-
-
 @pytest.mark.parametrize("make_app", [flask_app, pyramid_app])
 def test_a_view_returns_what_go_returns(make_app: Callable[[Any], Any]) -> None:
     """A subclass redirects, refuses and responds for a Flask and a Pyramid view, and no cache keeps any of it."""
@@ -129,9 +126,6 @@ def test_the_authorizer_gets_what_go_gets() -> None:
 
     CloudFrontRedirect(LOCATION, authorize=authorize, signer=SIGNER).go("alice", 7, greet=True)
     assert seen == [(("alice", 7), {"greet": True})]
-
-
-# Verdicts
 
 
 YES = "303 See Other"
@@ -226,9 +220,6 @@ def test_an_exception_is_the_only_other_answer(make: Callable[[], Any], error: t
     made = make()
     with pytest.raises(error, match=telling):
         made.go(*["nobody"] * isinstance(made, ForAlice))
-
-
-# Construction
 
 
 @pytest.mark.parametrize(
