@@ -80,7 +80,7 @@ def test_extra_headers_replace_by_name_and_cookies_add_up(answer: str) -> None:
 
 @every_answer
 @pytest.mark.parametrize("verdict", [True, Grant(headers={"X-B": "2"}), 403])
-def test_nobody_can_change_the_headers_of_the_next_answer(
+def test_nobody_changes_the_headers_of_the_next_answer(
     answer: str, verdict: object, signers: dict[str, Signer]
 ) -> None:
     """Servers and middlewares may edit the list they get; it belongs to one answer."""
@@ -184,9 +184,7 @@ def cookies_of(answer: Answer) -> Cookies:
         (Grant(ip_address="203.0.113.7"), "Policy"),
     ],
 )
-def test_cookies_of_the_other_form_are_cleared(
-    verdict: object, form: str, name: str, signers: dict[str, Signer]
-) -> None:
+def test_cookies_of_the_other_form_are_cleared(verdict: Any, form: str, name: str, signers: dict[str, Signer]) -> None:
     """A browser never sends Expires beside Policy, or the hash algorithm of another key."""
     values = cookies_of(ask(verdict, answer="cookies", signer=signers[name])).values
     assert values.keys() == {form, "Signature", "Key-Pair-Id", *([] if name == "RSA-SHA1" else ["Hash-Algorithm"])}
@@ -212,8 +210,8 @@ def test_cookies_of_the_other_form_are_cleared(
         ),
     ],
 )
-def test_cookies_are_for_the_path_of_what_is_granted(
-    path: str, verdict: object, cookie_path: str, location: str, base_path: str
+def test_cookies_are_for_the_granted_path(
+    path: str, verdict: Any, cookie_path: str, location: str, base_path: str
 ) -> None:
     """Browsers send the session cookies where they open something, the base path of the domain included."""
     got = ask(verdict, path, answer="cookies", domain=BASE_URL + base_path)
@@ -236,7 +234,7 @@ def test_cookies_are_for_the_path_of_what_is_granted(
         *(("/b/", "/a/1", "object", "", False), ("/base/films/", "/books/1.pdf", "object", "/base", False)),
     ],
 )
-def test_a_cookie_path_covers_what_is_granted_or_nothing_is_sent(
+def test_a_cookie_path_covers_what_is_granted(
     cookie_path: str, path: str, scope: str, base_path: str, fits: bool
 ) -> None:
     """Cookies for a path that browsers would not send with the granted files are an error that names it."""
@@ -491,9 +489,7 @@ def test_every_kind_of_answer_has_a_client() -> None:
 
 @every_answer
 @every_case
-def test_a_viewer_who_follows_the_answer_gets_the_bytes(
-    edge: LocalEdge, signer: Signer, case: Case, answer: str
-) -> None:
+def test_who_follows_the_answer_gets_the_bytes(edge: LocalEdge, signer: Signer, case: Case, answer: str) -> None:
     """The granted file, and every other file of its scope, is served as it is on disk."""
     ticket = Ticket(gate_of(signer, case, answer), FILM, answer)
     assert (bool(ticket.cookies()), "?" not in ticket.url) == (CLIENTS[answer][1],) * 2
@@ -573,9 +569,7 @@ def test_nothing_else_is_served(
 
 @every_answer
 @every_case
-def test_without_what_the_gate_gave_nothing_is_served(
-    edge: LocalEdge, signer: Signer, case: Case, answer: str, caplog: Log
-) -> None:
+def test_a_bare_url_is_not_served(edge: LocalEdge, signer: Signer, case: Case, answer: str, caplog: Log) -> None:
     """The bare URL without query or cookies is refused."""
     ticket = Ticket(gate_of(signer, case, answer), FILM, answer)
     got = visit(edge, ticket.url.partition("?")[0], "")

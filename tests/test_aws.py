@@ -116,8 +116,11 @@ class KeptKey(NamedTuple):
         return KeyGroup({KEY_PAIR_ID: self.public_pem})
 
 
+KeptKeys = dict[str, KeptKey]
+
+
 @pytest.fixture(scope="module")
-def kms_keys(aws: Aws) -> dict[str, KeptKey]:
+def kms_keys(aws: Aws) -> KeptKeys:
     """Keys of every kind, each with an alias."""
     client = boto3.client("kms")
     keys = {}
@@ -179,9 +182,7 @@ NAMES: dict[str, Callable[[str, KeptKey], str]] = {
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
 @pytest.mark.parametrize("kind", ["ECDSA", "RSA"])
-def test_cloudfront_takes_what_kms_signs(
-    kms_keys: dict[str, KeptKey], kind: str, name: Callable[[str, KeptKey], str]
-) -> None:
+def test_cloudfront_takes_what_kms_signs(kms_keys: KeptKeys, kind: str, name: Any) -> None:
     """By id, ARN or alias, with canned and custom policies, for both kinds of key; its public half is PEM to upload."""
     key = kms_keys[kind]
     source = f"kms:{name(kind, key)}"
@@ -195,7 +196,7 @@ def test_cloudfront_takes_what_kms_signs(
 
 
 @pytest.mark.parametrize(("kind", "deterministic"), [("ECDSA", False), ("RSA", True)])
-def test_kms_repeats_rsa_signatures_only(kms_keys: dict[str, KeptKey], kind: str, deterministic: bool) -> None:
+def test_kms_repeats_rsa_signatures_only(kms_keys: KeptKeys, kind: str, deterministic: bool) -> None:
     """The signer says so, and where URLs repeat within one process only, one call is enough for a window."""
     signer = Signer(KEY_PAIR_ID, f"kms:{kms_keys[kind].key_id}")
     assert (signer.kind, signer.deterministic) == (kind, deterministic)
@@ -207,7 +208,7 @@ def test_kms_repeats_rsa_signatures_only(kms_keys: dict[str, KeptKey], kind: str
     assert [arguments[1] for arguments, _ in asked] == ["Sign"]
 
 
-def test_a_policy_longer_than_kms_takes_is_not_sent(kms_keys: dict[str, KeptKey]) -> None:
+def test_a_policy_longer_than_kms_takes_is_not_sent(kms_keys: KeptKeys) -> None:
     """4,096 bytes are signed, one more is an error that names the limit."""
     signer = Signer(KEY_PAIR_ID, f"kms:{kms_keys['ECDSA'].key_id}")
     with recorded(BaseClient, "_make_api_call") as asked:
@@ -218,7 +219,7 @@ def test_a_policy_longer_than_kms_takes_is_not_sent(kms_keys: dict[str, KeptKey]
 
 
 @pytest.mark.parametrize(("verdict", "times"), [(True, 1), (Grant(scope="directory"), 1), (403, 0)])
-def test_no_grant_is_signed_twice_for_one_answer(kms_keys: dict[str, KeptKey], verdict: Any, times: int) -> None:
+def test_no_grant_is_signed_twice_for_one_answer(kms_keys: KeptKeys, verdict: Any, times: int) -> None:
     """Each signature costs money and time: one call per redirect, none for a refusal."""
     made = gate(Judge(verdict), signer=Signer(KEY_PAIR_ID, f"kms:{kms_keys['RSA'].key_id}"))
     with recorded(BaseClient, "_make_api_call") as asked:
@@ -230,14 +231,14 @@ def test_no_grant_is_signed_twice_for_one_answer(kms_keys: dict[str, KeptKey], v
 
 
 @pytest.mark.parametrize("kind", ["RSA 4096", "P-384", "encryption"])
-def test_a_key_that_cloudfront_does_not_take_is_refused(kms_keys: dict[str, KeptKey], kind: str) -> None:
+def test_a_key_that_cloudfront_does_not_take_is_refused(kms_keys: KeptKeys, kind: str) -> None:
     """Specification and usage are named, of the key and of what is expected."""
     source = f"kms:{kms_keys[kind].key_id}"
     problem = refusal(source)
     assert all(part in problem for part in (source, *KMS_KEYS[kind], *EXPECTED_KMS))
 
 
-def test_kms_signs_with_sha_256_only(kms_keys: dict[str, KeptKey]) -> None:
+def test_kms_signs_with_sha_256_only(kms_keys: KeptKeys) -> None:
     """What KMS cannot do is refused at the start."""
     assert "SHA256 only; leave hash_algorithm out" in refusal(f"kms:{kms_keys['RSA'].key_id}", "SHA1")
 
@@ -268,7 +269,7 @@ def test_what_is_not_there_is_named(aws: Aws, source: str, message: str) -> None
     ],
 )
 def test_a_wrong_setup_is_found_at_start(
-    kms_keys: dict[str, KeptKey], monkeypatch: Patch, source: str, variables: dict[str, str | None], error: str
+    kms_keys: KeptKeys, monkeypatch: Patch, source: str, variables: dict[str, str | None], error: str
 ) -> None:
     """Whatever boto3 lacks is a problem of the configuration."""
     for name, value in variables.items():
@@ -379,7 +380,7 @@ def test_a_malformed_answer_is_a_wrong_source(monkeypatch: Patch, answer: dict[s
 # Processes
 
 
-def test_each_process_has_a_client_of_its_own(kms_keys: dict[str, KeptKey], monkeypatch: Patch) -> None:
+def test_each_process_has_a_client_of_its_own(kms_keys: KeptKeys, monkeypatch: Patch) -> None:
     """One for all requests of a process, another after a fork, and none of the parent's is kept."""
     with recorded(boto3.session.Session, "client") as made:
         signer = Signer("K1", f"kms:{kms_keys['ECDSA'].key_id}")
@@ -389,7 +390,7 @@ def test_each_process_has_a_client_of_its_own(kms_keys: dict[str, KeptKey], monk
             assert len(made) == number
 
 
-def test_a_forked_process_signs(kms_keys: dict[str, KeptKey]) -> None:
+def test_a_forked_process_signs(kms_keys: KeptKeys) -> None:
     """As after preloading: parent and children sign at the same time, over connections of their own."""
     program = f"""
         import os
@@ -461,7 +462,7 @@ def test_without_boto3_the_extra_is_named() -> None:
     assert [problem[:12] for problem in problems] == [f"keys, line {number}" for number in (1, 2, 2, 3)]
 
 
-def test_no_viewer_waits_long(kms_keys: dict[str, KeptKey]) -> None:
+def test_no_viewer_waits_long(kms_keys: KeptKeys) -> None:
     """Every client gives up after two tries of three seconds each."""
     with recorded(boto3.session.Session, "client") as made:
         Signer("K1", f"kms:{kms_keys['RSA'].key_id}").sign(b"x")
@@ -546,9 +547,7 @@ UNUSABLE = {
 
 @pytest.mark.parametrize("store", ["secret", "SecureString"])
 @pytest.mark.parametrize(("text", "telling"), UNUSABLE.values(), ids=UNUSABLE)
-def test_a_secret_without_a_key_is_refused_without_showing_it(
-    aws: Aws, caplog: Log, store: str, text: str, telling: str
-) -> None:
+def test_a_secret_without_a_key_is_refused_unseen(aws: Aws, caplog: Log, store: str, text: str, telling: str) -> None:
     """The source is named; of what it holds, the number of keys at most. Our log has nothing of it either."""
     caplog.set_level(logging.DEBUG, "cfgate_middleware")
     prefix, put = STORES[store]
@@ -558,7 +557,7 @@ def test_a_secret_without_a_key_is_refused_without_showing_it(
     assert_no_secret(caplog.text)
 
 
-def test_what_aws_answers_is_kept_out_of_its_own_log(kms_keys: dict[str, KeptKey], caplog: Log) -> None:
+def test_what_aws_answers_is_kept_out_of_its_own_log(kms_keys: KeptKeys, caplog: Log) -> None:
     """At DEBUG botocore logs whole answers: not those that hold a key or a signature; those of other clients still."""
     secret, parameter, key_id = next(names), next(names), kms_keys["RSA"].key_id
     put_secret(secret, PEM)
@@ -577,9 +576,7 @@ def test_what_aws_answers_is_kept_out_of_its_own_log(kms_keys: dict[str, KeptKey
 
 
 @pytest.mark.parametrize("in_ring_file", [False, True])
-def test_references_are_taken_in_ini_and_ring_files(
-    kms_keys: dict[str, KeptKey], tmp_path: Path, in_ring_file: bool
-) -> None:
+def test_references_are_taken_in_ini_and_ring_files(kms_keys: KeptKeys, tmp_path: Path, in_ring_file: bool) -> None:
     """One kind of reference, wherever keys are named; a new secret and a new KMS key rotate alike."""
     secret, parameter = next(names), next(names)
     put_secret(secret, PEM)
@@ -607,7 +604,7 @@ def test_keys_that_were_loaded_go_on_signing_without_aws(aws: Aws) -> None:
         assert {used(one, group=KEY_GROUP) for one in made} == {KEY_PAIR_ID}
 
 
-def test_a_kms_that_hangs_is_an_error_and_heals(aws: Aws, kms_keys: dict[str, KeptKey], caplog: Log) -> None:
+def test_a_kms_that_hangs_is_an_error_and_heals(aws: Aws, kms_keys: KeptKeys, caplog: Log) -> None:
     """The request fails, with one error line and no answer; when KMS is back, so are the redirects."""
     group = kms_keys["ECDSA"].group
     ring = KeyRing([Signer(KEY_PAIR_ID, "kms:alias/ECDSA")])

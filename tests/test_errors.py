@@ -55,9 +55,7 @@ def fail(problem: object) -> int:
         ("both", False, ("name: one", "name: two")),
     ],
 )
-def test_a_problem_names_the_option_and_shows_what_may_be_shown(
-    value: object, secret: bool, expected: tuple[str, ...]
-) -> None:
+def test_a_problem_shows_what_may_be_shown(value: object, secret: bool, expected: tuple[str, ...]) -> None:
     """The caller of a converter names the option; a secret is not shown."""
     problems = Problems()
     assert problems.check("name", fail, value, secret=secret) is None

@@ -1,4 +1,4 @@
-"""The gate as WSGI middleware: its invariants, what WSGI asks of it, and what it reports."""
+"""The gate as WSGI middleware: its invariants (the 7th is in test_leaks.py), what WSGI asks, and what it reports."""
 
 from __future__ import annotations
 

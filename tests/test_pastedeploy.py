@@ -363,8 +363,8 @@ def test_get_cures_what_default_swallows(ini: Ini, caplog: Log) -> None:
 
 
 @pytest.mark.parametrize(("name", "value", "own"), [("code", "302", "307"), ("priv_key_string", "another", None)])
-def test_an_optional_option_that_default_swallows_is_a_warning(
-    ini: Ini, caplog: Log, name: str, value: str, own: str | None
+def test_an_optional_one_that_default_swallows_is_a_warning(
+    ini: Ini, caplog: Log, name: str, value: str, own: Any
 ) -> None:
     """[DEFAULT] may hold another application's option of that name, so the gate loads, and says that it ignores it."""
     app = ini.load("app", {name: value, "debug": "true"}, **{name: own})

@@ -22,7 +22,7 @@ from cfgate_middleware._core.answers import KINDS
 from cfgate_middleware._core.encoding import from_base64
 from cfgate_middleware.verify import KeyGroup, verify_url
 from tests.conftest import KEY_PAIR_ID, KEYS, NOW, SIGNERS
-from tests.support import BASE_URL, Fake, Judge, fetch, gate
+from tests.support import BASE_URL, Fake, Judge, PublicPem, fetch, gate
 
 ROOT = Path(__file__).parent.parent
 EXPIRES, REUSE_FOR = 60, 45
@@ -147,9 +147,7 @@ def test_processes_agree_on_one_url(name: str) -> None:
 @pytest.mark.parametrize("name", ["ECDSA", "RSA-SHA256"])
 @every_case
 @pytest.mark.usefixtures("restless_threads")
-def test_threads_agree_on_one_url_that_is_valid_as_long_as_promised(
-    case: Case, name: str, public_pem: Callable[[Signer], str]
-) -> None:
+def test_threads_agree_on_one_url_as_valid_as_promised(case: Case, name: str, public_pem: PublicPem) -> None:
     """Across many window edges no URL is valid for less than ``expires``, nor more than that and a window."""
     signer, judge, clock = repeating(name), Judge(case.verdict), Clock(NOW, STEP)
     shared = reusing(judge, signer, clock)

@@ -484,9 +484,7 @@ MISHAPS: dict[str, tuple[Callable[[Watch], object], list[str]]] = {
 
 
 @pytest.mark.parametrize(("mishap", "telling"), MISHAPS.values(), ids=MISHAPS)
-def test_a_ring_that_cannot_be_used_leaves_the_current_one(
-    watch: Watch, caplog: Log, mishap: Callable[[Watch], None], telling: list[str]
-) -> None:
+def test_an_unusable_ring_leaves_the_current_one(watch: Watch, caplog: Log, mishap: Any, telling: list[str]) -> None:
     """Nothing stops signing; the log has one error for each change, and says when all is well again."""
     caplog.set_level(logging.INFO)
     mishap(watch)
@@ -574,9 +572,7 @@ def test_two_requests_at_the_same_time_check_once(watch: Watch, monkeypatch: Pat
 
 
 @pytest.mark.parametrize(("in_child", "expected"), [(False, "KOLD"), (True, "KNEW")])
-def test_a_request_does_not_wait_for_one_that_is_checking(
-    watch: Watch, monkeypatch: Patch, in_child: bool, expected: str
-) -> None:
+def test_no_request_waits_for_one_that_checks(watch: Watch, monkeypatch: Patch, in_child: bool, expected: str) -> None:
     """While one request loads the ring, others sign with the current one; a forked process loads it for itself."""
     # In a process that was forked meanwhile, the lock is held for ever.
     watch.write("KNEW KNEW.pem")

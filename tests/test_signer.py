@@ -119,9 +119,7 @@ SOURCES: dict[str, Callable[[Path], Any]] = {
 
 @pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
 @pytest.mark.parametrize("name", ACCEPTED)
-def test_a_key_is_the_same_from_every_source_and_in_every_form(
-    pem: Pem, monkeypatch: Patch, name: str, source: Callable[[Path], Any]
-) -> None:
+def test_a_key_is_the_same_from_every_source(pem: Pem, monkeypatch: Patch, name: str, source: Any) -> None:
     """RSA 2048 and P-256 load as PKCS#1, PKCS#8 and SEC1 from paths, text, bytes, objects and variables."""
     file = KEYS / f"{name}.pem"
     monkeypatch.setenv(VARIABLE, file.read_text())
@@ -597,15 +595,13 @@ def test_keys_and_rings_share_no_signature() -> None:
 
 
 @pytest.mark.parametrize(("others", "times"), [(3, 1), (4, 1), (7, 1), (8, 2)])
-@pytest.mark.parametrize("other_key", [False, True])
-def test_a_signature_is_kept_for_one_to_two_generations(
-    monkeypatch: Patch, others: int, times: int, other_key: bool
-) -> None:
+@pytest.mark.parametrize("other", [False, True])
+def test_a_signature_is_kept_for_1_to_2_generations(monkeypatch: Patch, others: int, times: int, other: bool) -> None:
     """It is forgotten when half to all of the budget went to others, whichever key of the ring signed those."""
     fill(monkeypatch, 4)
     remote = Fake("K1")
     distribution = reusing(remote, (Fake("K2"), NOW))
-    clocks = [lambda: NOW - 1, lambda: NOW - 1 + other_key, lambda: NOW - 1]
+    clocks = [lambda: NOW - 1, lambda: NOW - 1 + other, lambda: NOW - 1]
     for clock, paths in zip(clocks, (["/9999"], [f"/{number:04}" for number in range(others)], ["/9999"]), strict=True):
         distribution.clock = clock
         for path in paths:

@@ -183,9 +183,7 @@ def test_what_is_signed_is_what_is_sent(path: str, query: Query, base_path: str)
 
 
 @given(st.floats(0, 2**33), st.integers(1, 604800), st.none() | st.integers(1, 604800))
-def test_a_grant_is_valid_for_what_was_promised_and_less_than_a_second_more(
-    now: float, expires: int, own: int | None
-) -> None:
+def test_a_grant_is_valid_as_promised_and_less_than_a_second_more(now: float, expires: int, own: int | None) -> None:
     """The end is the first whole second at or after the promised one; the grant's own duration wins."""
     signer = Spy()
     end = end_of(at(now, signer, expires=expires).sign("/a", expires=own))
@@ -200,9 +198,7 @@ reuses = st.tuples(durations, durations).map(sorted)  # reuse_for and expires, w
 
 
 @given(st.integers(0, 2**33), reuses, st.none() | durations)
-def test_a_reused_grant_is_valid_for_what_was_promised_and_one_window_more_at_most(
-    now: int, reuse: list[int], own: int | None
-) -> None:
+def test_a_reused_grant_is_valid_one_window_more_at_most(now: int, reuse: list[int], own: int | None) -> None:
     """The end is the next end of a window, which is no longer than the grant itself lasts."""
     reuse_for, expires = reuse
     end = end_of(at(now, Spy(), expires=expires, reuse_for=reuse_for).sign("/a", expires=own))
@@ -395,9 +391,7 @@ FAILURES = [
 @pytest.mark.parametrize(("outcome", "what"), FAILURES)
 @pytest.mark.parametrize("scope", ["object", "/"], ids=["canned", "custom"])
 @pytest.mark.parametrize("reuse_for", [0, 60])
-def test_a_signer_that_fails_is_an_error_and_nothing_is_remembered(
-    reuse_for: int, scope: str, outcome: object, what: str
-) -> None:
+def test_a_signer_that_fails_is_an_error_each_time(reuse_for: int, scope: str, outcome: object, what: str) -> None:
     """The message names the key and the kind of failure, and shows no result; the next request asks again."""
     signer = Spy(outcome)
     distribution = at(NOW, signer, reuse_for=reuse_for)

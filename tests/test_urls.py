@@ -68,14 +68,12 @@ detours = st.lists(
 
 
 @given(st.lists(segments, max_size=4), st.lists(detours, min_size=6, max_size=6), st.booleans(), st.booleans())
-def test_no_detour_hides_an_inside_path(
-    names: list[str], around: list[str], backslashes: bool, absolute_form: bool
-) -> None:
+def test_no_detour_hides_an_inside_path(names: list[str], around: list[str], backslash: bool, absolute: bool) -> None:
     """Dots, empty segments and there-and-back segments at any boundary leave an inside path recognised."""
     path = "".join(f"{detour}/{name}" for detour, name in zip(around, ["private", *names], strict=False))
-    if backslashes:
+    if backslash:
         path = path.replace("/", "\\")
-    assert folds_into(f"http://evil.com{path}" if absolute_form else path, "/private")
+    assert folds_into(f"http://evil.com{path}" if absolute else path, "/private")
 
 
 @given(odd_paths)

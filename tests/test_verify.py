@@ -220,9 +220,7 @@ REASONS: dict[type[VerificationError], dict[str, tuple[str, ...]]] = {
 @pytest.mark.parametrize(
     ("error", "text", "target"), [(error, text, target) for error in REASONS for target, text in by(REASONS[error])]
 )
-def test_every_refusal_has_a_class_a_text_and_what_cloudfront_says(
-    error: type[VerificationError], text: str, target: str
-) -> None:
+def test_every_refusal_tells_its_reason(error: type[VerificationError], text: str, target: str) -> None:
     """Class and text tell the true reason and quote nothing that was sent; code and message are CloudFront's."""
     told = refused(error, text, target)
     assert (error.code, error.message) == TOLD.get(error, ("AccessDenied", "Access denied"))
