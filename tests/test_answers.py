@@ -120,9 +120,6 @@ def test_only_a_grant_opens_anything(method: str, verdict: object, path: str, co
     assert verdict is PASS or got.values("Cache-Control") == ["no-store"]
 
 
-# Redirects
-
-
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize(
     "status",
@@ -146,8 +143,6 @@ def test_a_redirect_is_empty_and_nobody_may_keep_it(answer: str, status: str, me
         assert got.values("Set-Cookie") == []
         assert verified(got.location).policy.resource == f"{BASE_URL}/%C3%A9.pdf"
 
-
-# Cookies
 
 PAST = {"Max-Age=0", "Expires=Thu, 01 Jan 1970 00:00:00 GMT"}
 NAMES = {"Expires", "Policy", "Signature", "Key-Pair-Id", "Hash-Algorithm"}
@@ -286,9 +281,6 @@ def test_a_cookie_that_browsers_would_drop_is_too_long() -> None:
             ask(chosen, answer="cookies", cookie_path=None if limit == MAX_COOKIE_PATH else "/")
 
 
-# JSON
-
-
 def json_of(answer: Answer) -> Any:
     """Return the body of a JSON answer, whose headers say what it is, once each."""
     assert (answer.values("Content-Type"), answer.values("Vary")) == ([JSON], ["Accept"])
@@ -345,8 +337,6 @@ def test_a_script_is_refused_in_json(verdict: object, status: int, error: str) -
     assert json_of(refused) == {"status": status, "error": error}
     assert refused.values("X-A") == []
 
-
-# The contract: what the gate grants, the edge serves to this viewer, and nothing else to anybody
 
 APP_URL = "https://app.example.com"
 FILM = "/films/42/hd/1.ts"

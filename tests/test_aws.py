@@ -51,9 +51,6 @@ KMS_KEYS = {
 EXPECTED_KMS = ("ECC_NIST_P256", "RSA_2048", "SIGN_VERIFY")
 
 
-# AWS
-
-
 class Aws(NamedTuple):
     """A running server that answers as AWS does, and what it keeps."""
 
@@ -170,8 +167,6 @@ def with_key(source: str, **options: Any) -> Distribution:
     return made
 
 
-# Signing with KMS
-
 NAMES: dict[str, Callable[[str, KeptKey], str]] = {
     "id": lambda kind, key: key.key_id,
     "ARN": lambda kind, key: key.arn,
@@ -227,9 +222,6 @@ def test_no_grant_is_signed_twice_for_one_answer(kms_keys: KeptKeys, verdict: An
     assert [arguments[1] for arguments, _ in asked] == ["Sign"] * times
 
 
-# Keys that KMS does not sign with
-
-
 @pytest.mark.parametrize("kind", ["RSA 4096", "P-384", "encryption"])
 def test_a_key_that_cloudfront_does_not_take_is_refused(kms_keys: KeptKeys, kind: str) -> None:
     """Specification and usage are named, of the key and of what is expected."""
@@ -281,9 +273,6 @@ def test_a_wrong_setup_is_found_at_start(
     assert f"{source}: {error.format(operation=operation)}" in refusal(source)
 
 
-# A KMS that answers what a test wants
-
-
 Answers = Mapping[str, tuple[int, Mapping[str, Any]]]
 
 
@@ -324,11 +313,7 @@ def failure(code: str) -> tuple[int, dict[str, str]]:
     return 400, {"__type": code, "message": "words of AWS"}
 
 
-PUBLIC = {
-    "KeySpec": "ECC_NIST_P256",
-    "KeyUsage": "SIGN_VERIFY",
-    "PublicKey": "".join(PUBLIC_PEM.splitlines()[1:-1]),
-}
+PUBLIC = {"KeySpec": "ECC_NIST_P256", "KeyUsage": "SIGN_VERIFY", "PublicKey": "".join(PUBLIC_PEM.splitlines()[1:-1])}
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "DisabledException", "KMSInvalidStateException"])
@@ -375,9 +360,6 @@ def test_a_malformed_answer_is_a_wrong_source(monkeypatch: Patch, answer: dict[s
     """An answer without a key in it is an error that names the source, as one that says no is."""
     with kms_that_says(monkeypatch, {"AmazonSSM.GetParameter": (200, answer)}):
         assert re.search("ssm:x(: GetParameter failed with| holds 0 PEM keys)", refusal("ssm:x"))
-
-
-# Processes
 
 
 def test_each_process_has_a_client_of_its_own(kms_keys: KeptKeys, monkeypatch: Patch) -> None:
@@ -472,9 +454,6 @@ def test_no_viewer_waits_long(kms_keys: KeptKeys) -> None:
     for config in (options["config"] for _, options in made):
         assert config.connect_timeout + config.read_timeout <= 3
         assert config.retries["total_max_attempts"] == 2
-
-
-# Secrets
 
 
 def put_secret(name: str, text: str, field: str = "SecretString") -> str:
@@ -588,9 +567,6 @@ def test_references_are_taken_in_ini_and_ring_files(kms_keys: KeptKeys, tmp_path
     assert used(made, NOW, kms_keys["ECDSA"].group) == KEY_PAIR_ID
     rsa = KeyGroup({f"{KEY_PAIR_ID}1": (KEYS / "rsa-2048-public.pem").read_text()})
     assert used(made, NOW - 1, rsa) == f"{KEY_PAIR_ID}1"
-
-
-# When AWS does not answer
 
 
 def test_keys_that_were_loaded_go_on_signing_without_aws(aws: Aws) -> None:

@@ -133,9 +133,6 @@ def tells(problems: Iterable[str], telling: list[tuple[str, ...]]) -> bool:
     )
 
 
-# Rings in Python
-
-
 def later(seconds: float) -> datetime:
     """Return a time after the tests' own, in a zone far from here."""
     return datetime.fromtimestamp(NOW + seconds, timezone(timedelta(hours=-9, minutes=-30)))
@@ -199,9 +196,6 @@ def test_a_ring_of_something_else_is_refused(keys: Any, telling: list[tuple[str,
     assert tells(refusal(KeyRing, keys), telling)
 
 
-# The option
-
-
 @every_way
 def test_the_newest_active_key_of_the_option_signs(folder: Path, make: Callable[..., Any]) -> None:
     """A ring may be in the option or a file, in Python or ini; comments, empty lines, spaces and dates may be in it."""
@@ -245,6 +239,8 @@ def test_a_ring_object_is_used_under_either_name(folder: Path, option: str) -> N
         given: Any = {option: ring}
         assert used(Distribution(BASE_URL, **given)) == "KOLD"
         assert tells(refusal(Distribution, BASE_URL, hash_algorithm="SHA1", **given), [("a ring", "'SHA1'")])
+        later_only: Any = {option: KeyRing([(signer, 2**31 - 1)])}
+        assert tells(refusal(Distribution, BASE_URL, **later_only), [("", "no key of the ring", f"before {2**31 - 1}")])
     foreign: Any = SimpleNamespace(current=KeyRing([signer]).current)
     assert used(Distribution(BASE_URL, signer=foreign)) == "KOLD"
 
@@ -265,8 +261,6 @@ def test_the_hash_algorithm_is_that_of_all_keys_loaded(folder: Path) -> None:
         assert ring_of(keys).sign("/x").endswith("&Hash-Algorithm=SHA256")
         assert "Hash-Algorithm" not in ring_of(keys, hash_algorithm="SHA1").sign("/x")
 
-
-# What a ring is refused for
 
 GOOD = f"KGOOD {RSA}"
 LINE = "KEY_PAIR_ID SOURCE [ISO-8601"
@@ -354,9 +348,6 @@ def test_a_ring_file_that_cannot_be_read_is_named(folder: Path, path: str, reaso
     name = path.format(folder=folder)
     named = () if reason == "UTF-8" else (name or " . ",)
     assert tells(refusal(ring_of, f"file:{name}"), [("keys: the ring file ", reason, *named)])
-
-
-# The watched file
 
 
 class Watch:
@@ -626,9 +617,6 @@ def test_concurrent_readers_never_see_a_mix(folder: Path) -> None:
             reader.join()
     assert not wrong
     assert all(numbers == sorted(numbers) for numbers in seen)
-
-
-# Rings behind a gate
 
 
 @pytest.mark.parametrize("answer", KINDS)

@@ -166,8 +166,6 @@ def test_a_signer_shows_its_id_and_kind_only(key_pair_id: str, name: str) -> Non
     assert shown == f"<Signer {key_pair_id} {name.partition('-')[0]} {hash_algorithm}>"
 
 
-# What is refused
-
 NO_PEM = "not PEM"
 NO_PATH = "taken for a path that could not be read"
 PLACEHOLDER = "shell placeholder"
@@ -308,9 +306,6 @@ def test_a_wrong_id_and_a_wrong_source_are_reported_together() -> None:
     assert (first.partition(" ")[0], second.partition(":")[0]) == ("key_pair_id", "private_key")
 
 
-# One way of giving keys
-
-
 @pytest.mark.parametrize(
     ("options", "telling"),
     [
@@ -339,15 +334,6 @@ def test_another_hash_algorithm_than_the_signers_is_refused(option: str, hash_al
     for keys in makers:
         (problem,) = refusal(Distribution, BASE_URL, **{option: keys, "hash_algorithm": hash_algorithm})
         assert f"hash_algorithm={hash_algorithm!r} is given; leave hash_algorithm out" in problem
-
-
-def test_a_key_that_becomes_active_later_is_refused() -> None:
-    """Something must be able to sign when the configuration is read."""
-    (problem,) = refusal(Distribution, BASE_URL, signer=KeyRing([(Fake(), 2**31 - 1)]))
-    assert "no key of the ring is active before 2147483647" in problem
-
-
-# Signatures
 
 
 def test_ecdsa_gives_the_signature_of_rfc_6979() -> None:
@@ -410,9 +396,6 @@ def test_without_rfc_6979_ecdsa_is_randomised(pem: Pem, openssl_can: bool) -> No
     assert len(lines) == (not openssl_can)
 
 
-# Public keys
-
-
 def test_a_public_key_verifies_what_its_half_signed(signer: Signer, public_pem: PublicPem) -> None:
     """In every form: text, bytes, escaped newlines and key objects."""
     text = public_pem(signer)
@@ -457,9 +440,6 @@ def test_what_is_not_a_public_key_of_cloudfronts_is_refused(value: Any, telling:
     assert telling in problem
 
 
-# Secrets stay inside
-
-
 def half(text: str, letter: str = "") -> str:
     """Cut a PEM in the middle, or put another letter of its alphabet there."""
     at = len(text) // 2
@@ -499,9 +479,6 @@ def test_no_error_shows_a_part_of_a_key(pem: Pem, name: str, mistake: Callable[[
     except ConfigError as error:
         shown = "".join(traceback.format_exception(error)) + repr(error) + "".join(error.problems)
     assert not {secret for secret in secrets_of(text) if secret in shown}
-
-
-# Foreign signers
 
 
 @pytest.mark.parametrize("given_hash", [None, "SHA256", "SHA1"])
@@ -546,9 +523,6 @@ def test_an_object_of_another_shape_is_refused(value: Any) -> None:
     kind = f"a str of {len(PEM)} characters" if value is PEM else f"an object of type {type(value).__name__}"
     assert problem.startswith(f"signer is {kind}")
     assert all(part in problem for part in ("key_pair_id", "hash_algorithm ('SHA256' or 'SHA1')", "sign(message)"))
-
-
-# The memo
 
 
 def reusing(*keys: Any) -> Distribution:

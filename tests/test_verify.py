@@ -285,13 +285,7 @@ def test_a_target_holds_nothing_that_could_rewrite_a_policy(char: str, target: s
 
 @pytest.mark.parametrize(
     ("now", "error"),
-    by(
-        {
-            verify.NotYetValid: (NOW - 1, NOW),
-            None: (NOW + 0.001, END - 0.001),
-            verify.Expired: (END, END + 1),
-        }
-    ),
+    by({verify.NotYetValid: (NOW - 1, NOW), None: (NOW + 0.001, END - 0.001), verify.Expired: (END, END + 1)}),
 )
 def test_access_begins_after_the_start_and_ends_at_the_end(now: float, error: type[VerificationError] | None) -> None:
     """Access is refused at the start itself, and from the end on."""
