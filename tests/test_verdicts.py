@@ -23,8 +23,6 @@ from tests.conftest import NOW
 from tests.support import BASE_URL, Fake, Wrapped, fetch, gate, verified
 
 HERE = __name__
-
-
 NEVER = Fake(outcome=AssertionError())
 
 
@@ -104,17 +102,13 @@ async def async_generator(environ: object) -> AsyncIterator[bool]:
 @pytest.mark.parametrize(
     ("authorizer", "name"),
     [
-        (function, f"{HERE}.function"),
-        (lambda environ: None, f"{HERE}.<lambda>"),
-        (Authorizer(), f"{HERE}.Authorizer"),
-        (Child(), f"{HERE}.Child"),
-        (Authorizer().method, f"{HERE}.Authorizer.method"),
-        (Authorizer.of_class, f"{HERE}.Authorizer.of_class"),
+        *((function, f"{HERE}.function"), (lambda environ: None, f"{HERE}.<lambda>"), (len, "builtins.len")),
+        *((Authorizer(), f"{HERE}.Authorizer"), (Child(), f"{HERE}.Child")),
+        *((getattr(Authorizer(), name), f"{HERE}.Authorizer.{name}") for name in ("method", "of_class")),
         (functools.partial(function, password="hunter2"), f"{HERE}.function"),
         (functools.partial(functools.partial(Authorizer(), 1), 2), f"{HERE}.Authorizer"),
         (functools.partial(Authorizer().method), f"{HERE}.Authorizer.method"),
         (functools.update_wrapper(Authorizer(), function), f"{HERE}.function"),
-        (len, "builtins.len"),
     ],
 )
 def test_an_authorizer_is_named_by_where_it_is_defined(authorizer: Any, name: str) -> None:
