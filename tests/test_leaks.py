@@ -287,7 +287,7 @@ def test_records_and_log_lines_hold_no_secret(answer: str, verdict: Any, caplog:
     """The record and the log line of a grant name what was decided, and nothing that opens it; nor does a gate."""
     caplog.set_level(logging.INFO, LOGGER.name)
     records: list[object] = []
-    app = gate(lambda environ: verdict, answer=answer, on_decision=records.append)
+    app = gate(lambda environ: verdict, answer=answer, on_decision=records.append, reuse_for=60)
     assert leaks_in(str(fetch(app, "/private/films/42/a.mp4", HTTP_ACCEPT="application/json")))
     assert (len(records), len(caplog.records)) == (1, 1)
     assert leaks_in(f"{records} {caplog.text} {app!r} {vars(app)} {app.distribution!r}") == []
