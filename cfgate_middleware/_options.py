@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pkgutil
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -19,17 +19,8 @@ from cfgate_middleware._keys.choice import choose_ring
 
 def read_text(text: str) -> str:
     """Read a value as it is, unless PasteDeploy took a comment for a part of it."""
-    comment = re.search(r"(?:^|(?<=\s))[;#]", text)
-    if comment:
-        raise ValueError(
-            f"PasteDeploy takes the inline comment after {comment[0]!r} for part of the value; put it on a line "
-            "of its own"
-        )
-    return text
-
-
-def read_verbatim(text: str) -> str:
-    """Read a value that may hold any character, such as PEM."""
+    if comment := re.search(r"(?:^|(?<=\s))[;#]", text):
+        raise ValueError(f"PasteDeploy keeps the inline comment after {comment[0]!r}; put it on a line of its own")
     return text
 
 
@@ -47,13 +38,11 @@ def read_names(text: str) -> list[str]:
 
 def read_fields(text: str) -> list[tuple[str, str]]:
     """Read lines ``Name: value``."""
-    fields = []
-    for number, line in enumerate(filter(None, text.splitlines()), start=1):
-        field, colon, value = line.partition(":")
-        if not colon:
+    lines = list(filter(None, text.splitlines()))
+    for number, line in enumerate(lines, start=1):
+        if ":" not in line:
             raise ValueError(f"line {number} is not a header field; expected 'Name: value' lines")
-        fields.append((field.strip(), value.strip()))
-    return fields
+    return [(name.strip(), value.strip()) for name, _, value in (line.partition(":") for line in lines)]
 
 
 def read_object(text: str) -> Any:
@@ -72,13 +61,11 @@ def optional(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 class Option(NamedTuple):
-    """A row of the table."""
-
     name: str  # the Python keyword and the ini key
     meaning: str
     convert: Callable[[Any], Any] | None = None  # to what is used; None for a key option, all of which make one ring
     default: object = None  # what None means
-    read: Callable[[str], Any] | None = read_text  # from ini text to what Python code would give; None if it cannot be
+    read: Callable[[str], Any] | None = read_text  # from ini text: str if any character is fine; None if it cannot be
     of_distribution: bool = False  # a gate may have it too, and then builds its own distribution
     required: bool = False
     secret: bool = False  # whether errors may only show what kind of value it is
@@ -89,9 +76,9 @@ OPTIONS = (
     Option("distribution", "a Distribution, instead of domain and keys", read=None),
     Option("domain", "the distribution's address", checks.to_base_url, of_distribution=True, required=True),
     Option("key_pair_id", "the public key's id at CloudFront", of_distribution=True),
-    Option("private_key", "where the private key is", read=read_verbatim, of_distribution=True),
-    Option("priv_key_string", "the same, as Flask-CloudFront called it", read=read_verbatim, of_distribution=True),
-    Option("keys", "several keys in rotation", read=read_verbatim, of_distribution=True),
+    Option("private_key", "where the private key is", read=str, of_distribution=True),
+    Option("priv_key_string", "the same, as Flask-CloudFront called it", read=str, of_distribution=True),
+    Option("keys", "several keys in rotation", read=str, of_distribution=True),
     Option("signer", "an object that signs", read=None, of_distribution=True),
     Option("hash_algorithm", "SHA256, or SHA1 for RSA keys", default="SHA256", of_distribution=True),
     Option("expires", "seconds a grant is valid at least", checks.to_seconds, 60, read_int, of_distribution=True),
@@ -106,42 +93,32 @@ OPTIONS = (
     Option("cookie_samesite", "SameSite of signed cookies", checks.to_samesite, "Lax"),
     Option("on_decision", "called with the record of each decision", optional(checks.to_callable), read=read_object),
 )
-KEY_OPTIONS = frozenset(option.name for option in OPTIONS if option.of_distribution and option.convert is None)
+KEY_OPTIONS = tuple(option.name for option in OPTIONS if option.of_distribution and option.convert is None)
+# What a gate without options is compiled from.
+DEFAULTS = {option.name: option.convert(option.default) for option in OPTIONS if option.convert and not option.required}
 
 
 def compile_options(given: Secret[Mapping[str, Any]], problems: Problems) -> dict[str, Any]:
-    """Return the compiled values of the options that are given, by name; the key options become ``ring``.
-
-    What is wrong is kept in ``problems``, and its value is None then.
-    """
+    """Return the compiled values of the options given, by name, None if wrong; the key options become ``ring``."""
     values: dict[str, Any] = {}
     for option in OPTIONS:
         if option.convert is not None and option.name in given.value:
-            value = given.value[option.name]
-            values[option.name] = problems.check(
-                option.name, option.convert, option.default if value is None else value, secret=option.secret
-            )
-    if given.value.keys() >= KEY_OPTIONS:
+            value = option.default if given.value[option.name] is None else given.value[option.name]
+            values[option.name] = problems.check(option.name, option.convert, value, secret=option.secret)
+    if given.value.keys() >= {*KEY_OPTIONS}:
         values["ring"] = problems.attempt(choose_ring, given)
-    for problem in _contradictions(values):
-        problems.add(problem)
-    return values
-
-
-def _contradictions(values: Mapping[str, Any]) -> Iterator[str]:
-    """Find options that are fine alone but not together."""
+    # What is fine alone but not together.
     expires, reuse_for = values.get("expires"), values.get("reuse_for")
     if expires is not None and reuse_for is not None and reuse_for > expires:
-        yield f"reuse_for={reuse_for}: expected at most expires, which is {expires}"
-    base_url = values.get("domain")
-    if base_url is None:
-        return
+        problems.add(f"reuse_for={reuse_for}: expected at most expires, which is {expires}")
+    if (base_url := values.get("domain")) is None:
+        return values
     domain, path = values.get("cookie_domain"), values.get("cookie_path")
     host, base_path = urlsplit(base_url).hostname or "", f"{urlsplit(base_url).path}/"
     if domain is not None and host != domain and not host.endswith(f".{domain}"):
-        yield (
-            f"cookie_domain={shown(domain)}: browsers would not send the cookies to {host}; expected a domain that "
-            "covers it"
+        problems.add(
+            f"cookie_domain={shown(domain)}: browsers would not send cookies to {host}; expected one that covers it"
         )
     if path is not None and not (base_path.startswith(f"{path.rstrip('/')}/") or path.startswith(base_path)):
-        yield f"cookie_path={shown(path)}: nothing below the domain's base path {base_path} would get the cookies"
+        problems.add(f"cookie_path={shown(path)}: nothing below the domain's base path {base_path} would get cookies")
+    return values

@@ -13,37 +13,27 @@ from cfgate_middleware._core.grant import Conditions
 from cfgate_middleware._core.problems import Problems, Secret, kind_of, shown
 from cfgate_middleware._core.signing import GrantSigner
 from cfgate_middleware._core.verdicts import name_authorizer
-from cfgate_middleware._options import OPTIONS, compile_options
-from cfgate_middleware.distribution import Distribution
+from cfgate_middleware._options import KEY_OPTIONS, compile_options
+from cfgate_middleware.distribution import Distribution, logger
 from cfgate_middleware.errors import ConfigError, SigningError
-
-logger = logging.getLogger("cfgate_middleware")
 
 
 class GateShell:
     """The base of every shell: a gate compiled from options, its distribution, and what its users may ask of it."""
 
-    distribution: Distribution
-
     def _set_up(
-        self,
-        check_app: Callable[[Any], Any],
-        app: object,
-        authorize: object,
-        is_response: Callable[[object], bool],
-        given: Secret[dict[str, Any]],
+        self, authorize: Any, is_response: Callable[[object], bool], given: Secret[dict[str, Any]], problems: Problems
     ) -> None:
         """Compile the gate, or raise a ConfigError with every problem found."""
-        problems = Problems()
-        self._app: Any = problems.check("app", check_app, app, secret=app is not None)
         name = problems.check("authorize", name_authorizer, authorize, secret=True)
-        values = compile_gate_options(given, problems)
+        values = compile_options(_with_distribution(given, problems), problems)
         problems.raise_any()
-        self._authorize: Any = authorize
+        self._authorize = authorize
         self._on_decision: Callable[[DecisionRecord], object] | None = values["on_decision"]
-        self.distribution = values["distribution"] or Distribution.of(values)
-        distribution = self.distribution
-        signer = GrantSigner(distribution.base_url, distribution.ring, values["expires"], values["reuse_for"])
+        self.distribution: Distribution = given.value["distribution"] or Distribution(
+            values["domain"], signer=values["ring"], expires=values["expires"], reuse_for=values["reuse_for"]
+        )
+        signer = GrantSigner(values["domain"], self.distribution.ring, values["expires"], values["reuse_for"])
         self._gate = Gate(values, signer, name or "", is_response)
 
     @property
@@ -60,13 +50,10 @@ class GateShell:
         return self.distribution.sign(path, **conditions)
 
     def clear_cookies(self, *paths: str) -> list[tuple[str, str]]:
-        """Return the header fields with which a log-out view clears signed cookies from this browser.
-
-        Access ends when the grant ends, not here: a copy of the cookies works until then.
+        """Return the header fields that clear signed cookies from this browser; a copy works until the grant ends.
 
         Args:
-            paths: the decoded scopes and objects on the distribution that cookies were set for, such as
-                ``"/films/42/"``; none are needed with the option ``cookie_path``.
+            paths: the decoded scopes and objects that cookies were set for; with the option ``cookie_path``, none.
 
         Raises:
             ConfigError: if a path is not clean, or none says which cookies are meant.
@@ -79,9 +66,8 @@ class GateShell:
         return self._gate.answers.clear_cookies(map(spell_path, paths))
 
     def __repr__(self) -> str:
-        if not hasattr(self, "_gate"):
-            return f"<{type(self).__name__}, not built>"
-        return f"<{type(self).__name__} {self._gate.prefix or '/'} {self.distribution!r}>"
+        built = f" {self._gate.prefix or '/'} {self.distribution!r}" if hasattr(self, "_gate") else ", not built"
+        return f"<{type(self).__name__}{built}>"
 
     def _decide(self, facts: Facts, verdict: object) -> Decision:
         """Return the decision for a verdict; a failure to sign is logged."""
@@ -100,26 +86,18 @@ class GateShell:
             self._on_decision(decision.record)
 
 
-def compile_gate_options(given: Secret[dict[str, Any]], problems: Problems) -> dict[str, Any]:
-    """Return the compiled options of a gate by name; what is not given of a signature's life is the distribution's."""
+def _with_distribution(given: Secret[dict[str, Any]], problems: Problems) -> Secret[dict[str, Any]]:
+    """Return the options to compile: those of a given distribution replace or complete the gate's own."""
     distribution = given.value["distribution"]
     if distribution is None:
-        return {"distribution": None, **compile_options(given, problems)}
-    both = [name for name in DISTRIBUTION_OPTIONS if given.value[name] is not None]
-    if both:
+        return given
+    replaced = ("domain", *KEY_OPTIONS)
+    if both := [name for name in replaced if given.value[name] is not None]:
         problems.add(f"distribution and {' and '.join(both)} are both given; a distribution has its own: leave one out")
-    own = {name: value for name, value in given.value.items() if name not in DISTRIBUTION_OPTIONS}
+    own = Secret({name: value for name, value in given.value.items() if name not in replaced})
     if isinstance(distribution, Distribution):
-        own["domain"] = distribution.base_url
-        for name in ("expires", "reuse_for"):
-            own[name] = getattr(distribution, name) if own[name] is None else own[name]
+        its = {"domain": distribution.base_url, "expires": distribution.expires, "reuse_for": distribution.reuse_for}
+        own.value.update({name: value for name, value in its.items() if own.value.get(name) is None})
     else:
         problems.add(f"distribution is {kind_of(distribution)}; expected a Distribution")
-        own["distribution"] = None
-    return {"distribution": own["distribution"], **compile_options(Secret(own), problems)}
-
-
-# What a gate may not be given beside a distribution: all of its options but the life of a signature.
-DISTRIBUTION_OPTIONS = tuple(
-    option.name for option in OPTIONS if option.of_distribution and option.name not in ("expires", "reuse_for")
-)
+    return own

@@ -19,7 +19,7 @@ from cfgate_middleware._core.signed import Signed
 from cfgate_middleware._core.signing import GrantSigner
 from cfgate_middleware._core.urls import is_loopback, parse_location
 from cfgate_middleware._keys.choice import AnySigner, to_ring
-from cfgate_middleware._options import OPTIONS, compile_options
+from cfgate_middleware._options import DEFAULTS, compile_options
 from cfgate_middleware.errors import ConfigError, PathError
 
 if TYPE_CHECKING:
@@ -27,28 +27,22 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("cfgate_middleware")
 
-# What a redirect of a Distribution looks like: that of a gate without options.
-_DEFAULTS = {
-    option.name: option.convert(option.default) for option in OPTIONS if option.convert and not option.required
-}
-
 
 class Distribution:
     """What CloudFront knows of us, loaded once and shared by gates, views, templates, mailers and jobs.
 
     Args:
-        domain: the distribution's address, such as ``"https://d111111abcdef8.cloudfront.net"``, optionally with a
-            base path that is put before every resource.
+        domain: its address, such as ``"https://d111111abcdef8.cloudfront.net"``; a base path is put before every path.
         key_pair_id: the public key's id at CloudFront.
-        private_key: path, PEM text or bytes, a ``cryptography`` private key, or a reference: ``env:NAME``,
-            ``kms:KEY``, ``secretsmanager:NAME``, ``ssm:NAME``.
-        priv_key_string: the name Flask-CloudFront gave ``private_key``.
+        private_key, priv_key_string: path, PEM text or bytes, a ``cryptography`` private key, or a reference:
+            ``env:NAME``, ``kms:KEY``, ``secretsmanager:NAME``, ``ssm:NAME``; the second name is Flask-CloudFront's.
         keys: several keys in rotation, oldest first: a :class:`KeyRing`, lines ``KEY_PAIR_ID SOURCE [ISO-8601
             activation time]`` or tuples of the same, or ``file:PATH`` of such lines, which is watched.
         signer: a :class:`Signer`, a :class:`KeyRing`, or any object that implements the signer protocol.
         hash_algorithm: ``"SHA256"`` or ``"SHA1"`` (RSA only).
         expires: seconds (int or timedelta) every signature is valid at least.
-        reuse_for: seconds (int or timedelta) during which the same object gets the same URL; at most ``expires``.
+        reuse_for: seconds (int or timedelta), at most ``expires``, during which the same object gets the same URL, so
+            that browsers can cache it; a URL is then valid for up to ``expires + reuse_for`` seconds.
 
     Raises:
         ConfigError: with every problem found.
@@ -70,38 +64,24 @@ class Distribution:
         expires: int | timedelta = 60,
         reuse_for: int | timedelta = 0,
     ) -> None:
-        given: Secret[Mapping[str, Any]] = Secret(
+        given: Secret[Mapping[str, Any]] = Secret(  # no error tracker may find a key, wherever it was put by mistake
             {"domain": domain, "hash_algorithm": hash_algorithm, "expires": expires, "reuse_for": reuse_for}
             | {"key_pair_id": key_pair_id, "private_key": private_key, "priv_key_string": priv_key_string}
             | {"keys": keys, "signer": signer}
         )
-        # No error tracker may find a key among the variables here, wherever it was put by mistake.
         del domain, hash_algorithm, expires, reuse_for, key_pair_id, private_key, priv_key_string, keys, signer
         problems = Problems()
         values = compile_options(given, problems)
         problems.raise_any()
-        self._set_up(values)
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any]) -> Distribution:
-        """Return a distribution with options that are compiled already."""
-        distribution = cls.__new__(cls)
-        distribution._set_up(values)
-        return distribution
-
-    def _set_up(self, values: Mapping[str, Any]) -> None:
         self.clock: Callable[[], float] = time.time
         self.base_url: str = values["domain"]
         self.ring = values["ring"]
         self.expires: int = values["expires"]
         self.reuse_for: int = values["reuse_for"]
         self._signer = GrantSigner(self.base_url, self.ring, self.expires, self.reuse_for)
-        current = self.ring.current(self.clock())
-        if self.reuse_for and not current.deterministic:
-            logger.warning(
-                "reuse_for: key %s signs differently each time, so URLs repeat within one process only",
-                current.key_pair_id,
-            )
+        if self.reuse_for and not (key := self.ring.current(self.clock())).deterministic:
+            why = "signs differently each time, so URLs repeat within one process only"
+            logger.warning("reuse_for: key %s %s", key.key_pair_id, why)
         if self.base_url.startswith("http://") and not is_loopback(self.base_url):
             logger.warning("domain %s: signed URLs will cross the network in clear; use https", self.base_url)
 
@@ -117,42 +97,35 @@ class Distribution:
             ConfigError: if the conditions cannot be signed.
             SigningError: if the signer fails.
         """
-        return self._signed(path, Grant.of(Conditions, conditions)).to_url()
+        return self._sign(path, Conditions, conditions).to_url()
 
     def cookies(self, path: str, **conditions: Unpack[ScopedConditions]) -> dict[str, str]:
         """Return the values of the signed cookies for an object or a scope, by name; else as :meth:`sign`."""
-        return self._signed(path, Grant.of(ScopedConditions, conditions)).to_cookies()
+        return self._sign(path, ScopedConditions, conditions).to_cookies()
 
     def query(self, scope: str, **conditions: Unpack[PolicyConditions]) -> str:
-        """Return the query string that opens everything below a scope, to be put on each of its URLs.
-
-        Args:
-            scope: decoded path on the distribution that ends in ``/``, such as ``"/films/42/"``; ``"/"`` for all.
-        """
+        """Return the query string to open all below ``scope``, a decoded path ending in ``/``; else as :meth:`sign`."""
         if not is_scope_path(scope):
             raise PathError(f"scope={shown(scope)}: expected a clean decoded path that starts and ends with '/'")
-        return self._sign(Grant.of(ScopedConditions, {**conditions, "scope": scope}), scope).to_query()
+        grant = Grant.of(ScopedConditions, {**conditions, "scope": scope})
+        return self._signer.sign(grant, scope, spell_path(scope), (), self.clock()).to_query()
 
     def redirect(self, path: str, **conditions: Unpack[Conditions]) -> webob.Response:
         """Return the redirect to an object, for a view to return; no cache keeps it. Arguments as for :meth:`sign`."""
-        signed = self._signed(path, Grant.of(Conditions, conditions))
+        signed = self._sign(path, Conditions, conditions)
         facts = Facts("GET", spell_path(path), path, spell_path(path))
-        return to_response(Answers(_DEFAULTS, self.base_url).granted(facts, None, (), signed))
+        return to_response(Answers(DEFAULTS, self.base_url).granted(facts, None, (), signed))
 
-    def _signed(self, path: str, grant: Grant) -> Signed:
+    def _sign(self, path: str, kind: type, conditions: Mapping[str, Any]) -> Signed:
+        grant = Grant.of(kind, conditions)
         try:
             to_object_path(path)
         except ValueError as error:
             raise PathError(f"path={shown_location(Secret(path))}: {error}") from None
-        return self._sign(grant, path)
-
-    def _sign(self, grant: Grant, path: str) -> Signed:
         return self._signer.sign(grant, path, spell_path(path), (), self.clock())
 
     def __repr__(self) -> str:
-        if not hasattr(self, "_signer"):
-            return "<Distribution, not built>"
-        return f"<Distribution {self.base_url} {self.ring!r}>"
+        return f"<Distribution {self.base_url} {self.ring!r}>" if hasattr(self, "ring") else "<Distribution, not built>"
 
 
 def to_response(decision: Decision) -> webob.Response:
@@ -167,18 +140,16 @@ def signed_url(url: str, signer: AnySigner, *, now: float | None = None, **condi
 
     Args:
         url: the whole viewer URL, spelled as it is sent.
-        signer: a :class:`Signer`, a :class:`KeyRing`, or any object that implements the signer protocol.
+        signer: as for :class:`Distribution`.
         now: epoch seconds; the time of the call by default.
         conditions: those fields of :class:`Grant`; 60 seconds by default.
 
     Raises:
-        PathError: if the URL cannot be signed.
-        ConfigError: if the conditions cannot be signed.
-        SigningError: if the signer fails.
+        PathError, ConfigError, SigningError: as for :meth:`Distribution.sign`.
     """
     location, key = Secret(url), Secret(signer)
     del url, signer  # a URL that was signed before, or a key by mistake
-    return _sign_location(location, key, now, conditions).to_url()
+    return _sign_url(location, key, now, conditions).to_url()
 
 
 def signed_cookies(
@@ -187,30 +158,23 @@ def signed_cookies(
     """Return the values of the ``CloudFront-*`` cookies for a viewer URL; arguments as for :func:`signed_url`."""
     location, key = Secret(url), Secret(signer)
     del url, signer
-    return _sign_location(location, key, now, conditions).to_cookies()
+    return _sign_url(location, key, now, conditions).to_cookies()
 
 
-def _sign_location(
-    location: Secret[str], signer: Secret[AnySigner], now: float | None, conditions: Mapping[str, Any]
-) -> Signed:
+def _sign_url(url: Secret[str], signer: Secret[AnySigner], now: float | None, conditions: Mapping[str, Any]) -> Signed:
     grant = Grant.of(ScopedConditions, conditions)
     try:
-        base_url, path, spelled_path, query = parse_object_url(location)
+        base_url, facts = parse_object_url(url)
     except ValueError as error:
-        raise PathError(f"url={shown_location(location)}: {error}") from None
+        raise PathError(f"url={shown_location(url)}: {error}") from None
     seconds = time.time() if now is None else now
-    # Milliseconds would make a URL for thousands of years.
-    if not isinstance(seconds, int | float) or not 0 <= seconds <= MAX_EPOCH:
+    if not isinstance(seconds, int | float) or not 0 <= seconds <= MAX_EPOCH:  # no milliseconds: thousands of years
         raise ConfigError(f"now={shown(now)}: expected epoch seconds from 0 to {MAX_EPOCH}")
-    return GrantSigner(base_url, to_ring(signer), 60).sign(grant, path, spelled_path, query, seconds)
+    return GrantSigner(base_url, to_ring(signer), 60).sign(grant, facts.path, facts.spelled_path, facts.query, seconds)
 
 
-def parse_object_url(location: Secret[Any]) -> tuple[str, str, str, tuple[tuple[str, str], ...]]:
-    """Read a whole viewer URL: base URL, path decoded and as spelled, and parameters.
-
-    Raises:
-        ValueError: if it is not spelled as it would be signed.
-    """
+def parse_object_url(location: Secret[Any]) -> tuple[str, Facts]:
+    """Read a whole viewer URL, as a base URL and a GET; raise a ValueError if it is not spelled as it is signed."""
     if not isinstance(location.value, str) or not location.value:
         raise ValueError("expected a whole viewer URL, such as 'https://d111111abcdef8.cloudfront.net/reports/1.pdf'")
     base_url, path = parse_location(location.value.partition("?")[0])
@@ -218,10 +182,9 @@ def parse_object_url(location: Secret[Any]) -> tuple[str, str, str, tuple[tuple[
     pairs = Secret(to_query(parse_qsl(query.value, keep_blank_values=True)))
     if spell_query(pairs.value) != query.value:
         raise ValueError("the query must be name=value pairs in unreserved characters, all else %XX in upper case")
-    return base_url, unquote(path), path, pairs.value
+    return base_url, Facts("GET", path, unquote(path), path, pairs.value)
 
 
 def shown_location(location: Secret[Any]) -> str:
     """Return a location as an error may show it: its query may hold a signature."""
-    text = location.value.partition("?")[0] if isinstance(location.value, str) else location.value
-    return shown(text)
+    return shown(location.value.partition("?")[0] if isinstance(location.value, str) else location.value)

@@ -14,29 +14,21 @@ import mimetypes
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, cast
 from urllib.parse import unquote, unquote_to_bytes, urlsplit
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from webob import Response
 from webob.static import FileIter
 
 from cfgate_middleware._core.checks import to_base_url
 from cfgate_middleware._core.encoding import is_clean, spell_path
-from cfgate_middleware._core.problems import Problems, Secret, shown
+from cfgate_middleware._core.problems import Problems, Secret, kind_of, shown
 from cfgate_middleware.verify import KeyGroup, VerificationError, verify
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
-
-# What serves an origin target, after the request was checked.
-Origin = Callable[["WSGIEnvironment", str], "WSGIApplication"]
-
-_log = logging.getLogger(__name__)
-
-_SCHEME_AND_HOST = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?]*")
 # One line without a newline, text/xml without a charset: https://github.com/vrtdev/aws-cloudfront-authorizer
 _XML = '<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>{message}</Message></Error>'
 # What is refused before signatures are looked at comes as a page, not as XML:
@@ -46,14 +38,15 @@ _PAGE = (
     "<body><h1>403 ERROR</h1><h2>The request could not be satisfied.</h2>"
     "<p>This distribution is not configured to allow the HTTP request method that was used.</p></body></html>"
 )
+_NOT_FOUND = (404, "text/plain", "Not found")
+Origin = Callable[[WSGIEnvironment, str], WSGIApplication]  # what serves a target, after the request was checked
 
 
 class LocalEdge:
     """A WSGI application that answers as a CloudFront distribution with one behaviour and one key group would.
 
     Args:
-        origin: what lies behind it: a directory, or a WSGI application, which sees the request without CloudFront's
-            own query parameters.
+        origin: a directory, or a WSGI application, which sees requests without CloudFront's own query parameters.
         key_group: the public keys that may have signed.
         public_url: ``scheme://host[:port]`` under which viewers reach it; what was signed must begin with it.
 
@@ -68,76 +61,45 @@ class LocalEdge:
         self, origin: str | os.PathLike[str] | WSGIApplication, key_group: KeyGroup, *, public_url: str
     ) -> None:
         problems = Problems()
-        serve = problems.check("origin", _to_origin, origin)
-        base_url = problems.check("public_url", _to_public_url, public_url)
-        group = problems.check("key_group", _to_key_group, key_group, secret=True)
+        if callable(origin):
+            self._serve: Origin = partial(_forward, origin)
+        elif isinstance(origin, str | os.PathLike) and os.path.isdir(origin):
+            self._serve = partial(_file, Path(os.path.realpath(origin)))
+        else:
+            problems.add(f"origin={shown(origin)}: expected an existing directory or a WSGI application")
+        base_url = problems.check("public_url", to_base_url, public_url) or ""
+        if urlsplit(base_url).path:
+            problems.add(f"public_url={shown(public_url)}: expected no path; an edge is at the root of its host")
+        if not isinstance(cast(object, key_group), KeyGroup):
+            problems.add(f"key_group is {kind_of(key_group)}: expected a KeyGroup")
         problems.raise_any()
-        self._serve = cast("Origin", serve)
-        self._base_url = cast("str", base_url)
-        self._key_group = cast("KeyGroup", group)
+        self._verify = partial(verify, base_url=base_url, key_group=key_group)
         self.clock: Callable[[], float] = time.time
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         target = Secret(_raw_target(environ))
         path = target.value.partition("?")[0]
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
-            answer: WSGIApplication = _refuse(path, "only GET and HEAD are allowed", 403, "text/html", _PAGE)
-        else:
-            try:
-                verified = verify(
-                    target.value,
-                    _cookies(environ),
-                    base_url=self._base_url,
-                    key_group=self._key_group,
-                    now=self.clock(),
-                    viewer_address=environ.get("REMOTE_ADDR"),
-                )
-            except VerificationError as error:
-                answer = _deny(path, f"{type(error).__name__}, {error}", error)
-            else:
-                answer = self._serve(environ, verified.origin_target)
-        return answer(environ, start_response)
-
-
-def _to_origin(origin: Any) -> Origin:
-    if isinstance(origin, str | os.PathLike):
-        if not os.path.isdir(origin):
-            raise ValueError("expected an existing directory or a WSGI application")
-        root = Path(os.path.realpath(origin))
-        return lambda environ, target: _file(root, target)
-    if not callable(origin):
-        raise ValueError("expected a directory or a WSGI application")
-    return lambda environ, target: _forward(origin, environ, target)
-
-
-def _to_key_group(key_group: object) -> KeyGroup:
-    if not isinstance(key_group, KeyGroup):
-        raise ValueError("expected a KeyGroup")
-    return key_group
-
-
-def _to_public_url(public_url: object) -> str:
-    base_url = to_base_url(public_url)
-    if urlsplit(base_url).path:
-        raise ValueError("expected no path; an edge is at the root of its host")
-    return base_url
+            return _refuse(path, "only GET and HEAD are allowed", 403, "text/html", _PAGE)(environ, start_response)
+        # As pairs: a mapping would hide cookies sent twice.
+        cookies = Secret([cookie.strip().partition("=")[::2] for cookie in environ.get("HTTP_COOKIE", "").split(";")])
+        viewer = environ.get("REMOTE_ADDR")
+        try:
+            verified = self._verify(target.value, cookies.value, now=self.clock(), viewer_address=viewer)
+        except VerificationError as error:
+            return _deny(path, f"{type(error).__name__}, {error}", error)(environ, start_response)
+        return self._serve(environ, verified.origin_target)(environ, start_response)
 
 
 def _raw_target(environ: WSGIEnvironment) -> str:
     """Return the request target as it was sent, or the spelling of it that servers without one leave possible."""
     target: str | None = environ.get("RAW_URI") or environ.get("REQUEST_URI")
     if target:
-        return _SCHEME_AND_HOST.sub("", target, count=1) if target[0] != "/" else target
+        return re.sub(r"\A[A-Za-z][A-Za-z0-9+.-]*://[^/?]*", "", target)
     # WSGI carries the path decoded, as latin-1; the query is already as it was sent (PEP 3333).
     path = f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}" or "/"
     query = environ.get("QUERY_STRING", "")
     return spell_path(path.encode("latin-1", "replace")) + (f"?{query}" if query else "")
-
-
-def _cookies(environ: WSGIEnvironment) -> list[tuple[str, str]]:
-    """Return all cookies as sent: a mapping would hide those sent twice."""
-    pairs = (cookie.strip().partition("=") for cookie in environ.get("HTTP_COOKIE", "").split(";"))
-    return [(name, value) for name, _, value in pairs]
 
 
 def _forward(application: WSGIApplication, environ: WSGIEnvironment, target: str) -> WSGIApplication:
@@ -147,23 +109,23 @@ def _forward(application: WSGIApplication, environ: WSGIEnvironment, target: str
     return lambda _, start_response: application(forwarded, start_response)
 
 
-def _file(root: Path, target: str) -> Response:
+def _file(root: Path, _: WSGIEnvironment, target: str) -> Response:
     path = target.partition("?")[0]
     try:
         decoded = unquote(path, errors="strict")
     except UnicodeDecodeError:
-        return _not_found(path, "the path is not UTF-8")
+        return _refuse(path, "the path is not UTF-8", *_NOT_FOUND)
     if not is_clean(decoded):
         return _deny(path, "the path has dot segments, empty segments, a backslash or controls")
     name = os.path.realpath(root / decoded[1:])
     if not Path(name).is_relative_to(root):
         return _deny(path, "the path leads out of the directory")
     if decoded.endswith("/") or not os.path.isfile(name):
-        return _not_found(path, "there is no such file")
+        return _refuse(path, "there is no such file", *_NOT_FOUND)
     try:
         file = open(name, "rb")  # noqa: SIM115 (the response body closes it)
     except OSError:
-        return _not_found(path, "the file cannot be opened")
+        return _refuse(path, "the file cannot be opened", *_NOT_FOUND)
     kind, encoding = mimetypes.guess_type(name)
     status = os.fstat(file.fileno())
     return Response(
@@ -185,8 +147,7 @@ class _FileBody:
         self._file, self._start, self._stop = file, start, stop
 
     def app_iter_range(self, start: int, stop: int) -> _FileBody:
-        """Return the part WebOb asks for when it answers a Range."""
-        return _FileBody(self._file, start, stop)
+        return _FileBody(self._file, start, stop)  # for WebOb, when it answers a Range
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(FileIter(self._file).app_iter_range(self._start, self._stop))
@@ -199,18 +160,9 @@ def _deny(path: str, reason: str, error: VerificationError | type[VerificationEr
     return _refuse(path, reason, 403, "text/xml", _XML.format(code=error.code, message=error.message))
 
 
-def _not_found(path: str, reason: str) -> Response:
-    return _refuse(path, reason, 404, "text/plain", "Not found")
-
-
 def _refuse(path: str, reason: str, status: int, content_type: str, text: str) -> Response:
     """Log the path and the true reason, and answer with what CloudFront would say."""
-    _log.warning("%d for %s: %s", status, shown(path), reason)
-    body = text.encode("ascii")
-    headers: list[tuple[str, Any]] = [
-        ("Content-Type", content_type),
-        ("Content-Length", str(len(body))),
-        ("Server", "CloudFront"),
-        ("X-Cache", "Error from cloudfront"),
-    ]
-    return Response(status=status, headerlist=headers, app_iter=[body])
+    logging.getLogger(__name__).warning("%d for %s: %s", status, shown(path), reason)
+    headers = [("Content-Type", content_type), ("Content-Length", str(len(text)))]
+    headers += [("Server", "CloudFront"), ("X-Cache", "Error from cloudfront")]
+    return Response(status=status, headerlist=headers, app_iter=[text.encode("ascii")])

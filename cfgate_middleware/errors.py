@@ -8,18 +8,12 @@ class CFGateError(Exception):
 
 
 class ConfigError(CFGateError, ValueError):
-    """Wrong configuration or arguments, found before anything is signed.
-
-    Attributes:
-        problems: every problem found, one sentence each.
-    """
+    """Wrong configuration or arguments, found before anything is signed; ``problems`` has a sentence (str) for each."""
 
     def __init__(self, *problems: str) -> None:
         self.problems = problems
-        if len(problems) == 1:
-            super().__init__(problems[0])
-        else:
-            super().__init__(f"{len(problems)} problems:" + "".join(f"\n- {problem}" for problem in problems))
+        listed = f"{len(problems)} problems:" + "".join(f"\n- {problem}" for problem in problems)
+        super().__init__(problems[0] if len(problems) == 1 else listed)
 
 
 class PathError(CFGateError, ValueError):

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any, cast
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from cfgate_middleware._core.answers import Decision, DecisionRecord, Facts
+from cfgate_middleware._core.answers import DecisionRecord, Facts
 from cfgate_middleware._core.checks import Pairs, is_deferred
-from cfgate_middleware._core.problems import Secret
+from cfgate_middleware._core.problems import Problems, Secret, kind_of
 from cfgate_middleware._core.verdicts import PASS, Authorizer
 from cfgate_middleware._keys.choice import AnySigner
 from cfgate_middleware._shell import GateShell
 from cfgate_middleware.distribution import Distribution
-
-if TYPE_CHECKING:
-    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 
 class CloudFrontGate(GateShell):
@@ -26,32 +24,25 @@ class CloudFrontGate(GateShell):
         authorize: called with environ for every clean GET or HEAD below the prefix; returns a verdict.
             ``environ["cfgate.path"]`` is the decoded path on the distribution that a yes will sign.
         prefix: the path below which the gate answers, relative to where it is mounted, such as ``"/private"``.
-        distribution: a :class:`Distribution`; then no domain and no key options.
-        domain, key_pair_id, private_key, priv_key_string, signer, keys, hash_algorithm: instead of a distribution, what
-            to build one from; the arguments of :class:`Distribution`.
-        expires: seconds (int or timedelta) every redirect is valid at least; 60, or the distribution's.
-        reuse_for: seconds during which every redirect of one object has the same URL, so that browsers can cache the
-            object; at most ``expires``. The URL is then valid for up to ``expires + reuse_for`` seconds. 0, or the
-            distribution's.
+        distribution: a :class:`Distribution`, instead of a domain and keys.
+        domain, key_pair_id, private_key, priv_key_string, keys, signer, hash_algorithm: as for :class:`Distribution`.
+        expires, reuse_for: the same, for this gate alone; by default the distribution's.
         code: redirect status: 303, 301, 302, 307 or 308.
         headers: extra header fields on grants.
         forward_query: names of viewer parameters to keep in the signed URL.
         index: file name appended to a path that ends in ``/``.
-        answer: ``"redirect"``; ``"cookies"``: signed cookies and a redirect to the clean URL; ``"json"``: the URL as
-            JSON for scripts that accept it.
-        cookie_domain: for cookies; a domain that covers the distribution's host. Without it the cookies belong to
-            the host that sets them.
-        cookie_path: for cookies; without it, the path of what is granted.
-        cookie_samesite: for cookies: ``"Lax"``, ``"Strict"`` or ``"None"``.
-        on_decision: called with the :class:`DecisionRecord` of every request below the prefix, after signing and before
-            the response starts; what it raises propagates.
+        answer: ``"redirect"``, ``"cookies"`` and a redirect to the clean URL, or ``"json"`` for scripts that accept it.
+        cookie_domain: one that covers the distribution's host; without it, cookies belong to the host that sets them.
+        cookie_path: the ``Path`` of cookies; without it, the path of what is granted.
+        cookie_samesite: ``"Lax"``, ``"Strict"`` or ``"None"``.
+        on_decision: called with the :class:`DecisionRecord` of every request below the prefix, before the response
+            starts; what it raises propagates.
 
     Raises:
         ConfigError: with every problem found.
 
     Attributes:
         distribution: the :class:`Distribution` that is signed for.
-        clock: that of the distribution; replace it to test at another time.
     """
 
     def __init__(
@@ -80,40 +71,39 @@ class CloudFrontGate(GateShell):
         cookie_samesite: str = "Lax",
         on_decision: Callable[[DecisionRecord], object] | None = None,
     ) -> None:
-        given: Secret[dict[str, Any]] = Secret(
-            {"prefix": prefix, "distribution": distribution, "domain": domain, "hash_algorithm": hash_algorithm}
-            | {"key_pair_id": key_pair_id, "private_key": private_key, "priv_key_string": priv_key_string}
-            | {"keys": keys, "signer": signer, "expires": expires, "reuse_for": reuse_for, "code": code}
-            | {"headers": headers, "forward_query": forward_query, "index": index, "answer": answer}
-            | {"cookie_domain": cookie_domain, "cookie_path": cookie_path, "cookie_samesite": cookie_samesite}
-            | {"on_decision": on_decision}
+        given: Secret[dict[str, Any]] = Secret(  # no error tracker may find a key, wherever it was put by mistake
+            {"prefix": prefix, "distribution": distribution, "domain": domain, "key_pair_id": key_pair_id, "keys": keys}
+            | {"private_key": private_key, "priv_key_string": priv_key_string, "signer": signer, "expires": expires}
+            | {"hash_algorithm": hash_algorithm, "reuse_for": reuse_for, "forward_query": forward_query, "index": index}
+            | {"code": code, "headers": headers, "answer": answer, "cookie_domain": cookie_domain}
+            | {"cookie_path": cookie_path, "cookie_samesite": cookie_samesite, "on_decision": on_decision}
         )
-        # No error tracker may find a key among the variables here, wherever it was put by mistake.
         del prefix, distribution, domain, hash_algorithm, key_pair_id, private_key, priv_key_string, keys, signer
         del expires, reuse_for, code, headers, forward_query, index, answer, cookie_domain, cookie_path, cookie_samesite
         del on_decision
-        self._set_up(to_application, app, authorize, is_response, given)
+        problems = Problems()
+        self._app: WSGIApplication = _not_found if app is None else app
+        if not callable(cast(object, self._app)):
+            problems.add(f"app is {kind_of(app)}: expected a WSGI application, or None for a gate without one")
+        self._set_up(authorize, is_response, given, problems)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path_info = environ.get("PATH_INFO", "")
         if not self._gate.covers(path_info):
-            return self._app(environ, start_response)  # type: ignore[no-any-return]  # GateShell knows no WSGI
-        decision = self._decide_request(environ, path_info)
+            return self._app(environ, start_response)
+        decision = self._gate.admit(
+            environ["REQUEST_METHOD"], path_info, environ.get("QUERY_STRING", ""), environ.get("HTTP_ACCEPT", "")
+        )
+        if isinstance(decision, Facts):
+            environ["cfgate.path"] = decision.path
+            decision = self._decide(decision, ask(self._authorize, environ))
         self._report(decision)
         if decision.app is None:
             start_response(decision.status, decision.headers)
             return [decision.body] if decision.body else []
-        app = self._app if decision.app is PASS else no_store(decision.app)
-        return app(environ, start_response)
-
-    def _decide_request(self, environ: WSGIEnvironment, path_info: str) -> Decision:
-        facts = self._gate.admit(
-            environ["REQUEST_METHOD"], path_info, environ.get("QUERY_STRING", ""), environ.get("HTTP_ACCEPT", "")
-        )
-        if not isinstance(facts, Facts):
-            return facts
-        environ["cfgate.path"] = facts.path
-        return self._decide(facts, ask(self._authorize, environ))
+        if decision.app is PASS:
+            return self._app(environ, start_response)
+        return cast(WSGIApplication, decision.app)(environ, no_store(start_response))
 
 
 def ask(authorize: Callable[..., object], *arguments: object) -> object:
@@ -131,32 +121,17 @@ def is_response(verdict: object) -> bool:
     return callable(verdict) and not isinstance(verdict, type) and not is_deferred(verdict)
 
 
-def to_application(app: Any) -> WSGIApplication:
-    """Return the WSGI application that is wrapped; for None, one that answers 404."""
-    if app is None:
-        return _not_found
-    if not callable(app):
-        raise ValueError("expected a WSGI application, or None for a gate without one")
-    application: WSGIApplication = app
-    return application
+def no_store(start_response: StartResponse) -> StartResponse:
+    """Return what starts a response that is not ours, so that no cache keeps it unless it says how."""
 
+    def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Callable[[bytes], object]:
+        if not any(name.lower() == "cache-control" for name, _ in headers):
+            headers = [*headers, ("Cache-Control", "no-store")]
+        return start_response(status, headers, *exc_info)
 
-def no_store(app: WSGIApplication) -> WSGIApplication:
-    """Wrap a response that is not ours, so that no cache keeps it unless it says how."""
-
-    def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Callable[[bytes], object]:
-            if not any(name.lower() == "cache-control" for name, _ in headers):
-                headers = [*headers, ("Cache-Control", "no-store")]
-            return start_response(status, headers, *exc_info)
-
-        return app(environ, start)
-
-    return answer
+    return start
 
 
 def _not_found(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    body = b"404 Not Found\n"
-    fields = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
-    start_response("404 Not Found", fields)
-    return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+    start_response("404 Not Found", [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", "14")])
+    return [] if environ["REQUEST_METHOD"] == "HEAD" else [b"404 Not Found\n"]

@@ -29,7 +29,6 @@ from cfgate_middleware._keys.sources import read_source
 from cfgate_middleware.errors import CFGateError, ConfigError
 
 Cookies = Mapping[str, str] | Iterable[tuple[str, str]]
-_Items = list[tuple[str, str]]
 
 # What a request target can hold (RFC 9112 section 3.2) without being able to end the JSON string it is put into.
 _TARGET = re.compile(r"/[!$-;=?-\[\]-~]*")
@@ -54,15 +53,13 @@ class MalformedTarget(VerificationError):
 class MissingKey(VerificationError):
     """There is no key pair id, or an empty one."""
 
-    code = "MissingKey"
-    message = "Missing Key-Pair-Id query parameter or cookie value"
+    code, message = "MissingKey", "Missing Key-Pair-Id query parameter or cookie value"
 
 
 class UnknownKey(VerificationError):
     """The key pair id is not in the key group."""
 
-    code = "InvalidKey"
-    message = "Unknown Key"
+    code, message = "InvalidKey", "Unknown Key"
 
 
 class DuplicateParameter(VerificationError):
@@ -80,15 +77,13 @@ class UnknownHashAlgorithm(VerificationError):
 class MalformedSignature(VerificationError):
     """``Signature`` is absent or not CloudFront's base64."""
 
-    code = "MalformedSignature"
-    message = "Could not unencode Signature"
+    code, message = "MalformedSignature", "Could not unencode Signature"
 
 
 class MalformedPolicy(VerificationError):
     """``Policy`` or ``Expires`` is absent or not what CloudFront is documented to read."""
 
-    code = "MalformedPolicy"
-    message = "Malformed Policy"
+    code, message = "MalformedPolicy", "Malformed Policy"
 
 
 class BadSignature(VerificationError):
@@ -210,29 +205,22 @@ class _Request:
     It is opaque, because the items hold a signature.
     """
 
-    __slots__ = ("_items", "is_signed_url", "is_valid", "origin_target")
-
     def __init__(self, target: str, cookies: Cookies = ()) -> None:
         self.is_valid = _TARGET.fullmatch(target) is not None
         path, _, query = target.partition("?")
         pairs = [(unquote(pair.partition("=")[0]), pair) for pair in query.split("&")]
         remaining = "&".join(pair for name, pair in pairs if name not in RESERVED)
         self.origin_target = f"{path}?{remaining}" if remaining else path
-        self._items: _Items = [(name, pair.partition("=")[2]) for name, pair in pairs if name in RESERVED]
-        self.is_signed_url = bool(self._items)
+        items = Secret([(name, pair.partition("=")[2]) for name, pair in pairs if name in RESERVED])
+        self.is_signed_url = bool(items.value)
         if not self.is_signed_url:
             given = cookies.items() if isinstance(cookies, Mapping) else cookies
-            self._items = [(_COOKIES[name], value) for name, value in given if name in _COOKIES]
-
-    @property
-    def has_duplicates(self) -> bool:
-        return len(dict(self._items)) != len(self._items)
-
-    def __contains__(self, name: str) -> bool:
-        return name in dict(self._items)
+            items = Secret([(_COOKIES[name], value) for name, value in given if name in _COOKIES])
+        self.names = [name for name, _ in items.value]
+        self._items = dict(items.value)
 
     def get(self, name: str, default: str = "") -> str:
-        return dict(self._items).get(name, default)
+        return self._items.get(name, default)
 
 
 def _verify(request: _Request, base_url: str, key_group: KeyGroup, now: float, viewer_address: str | None) -> Verified:
@@ -245,9 +233,10 @@ def _verify(request: _Request, base_url: str, key_group: KeyGroup, now: float, v
         raise MissingKey("there is no key pair id")
     if (key := key_group.get(key_pair_id)) is None:
         raise UnknownKey(f"the key pair id is not in {key_group}")
-    if request.has_duplicates:
+    if len(set(request.names)) != len(request.names):
         raise DuplicateParameter("one of CloudFront's own items is given twice")
-    if "Policy" in request and "Expires" in request:
+    is_custom = "Policy" in request.names
+    if is_custom and "Expires" in request.names:
         raise Contradiction("Policy and Expires are both given")
     hash_algorithm = request.get("Hash-Algorithm", "SHA1")
     if hash_algorithm not in ("SHA1", "SHA256"):
@@ -256,11 +245,10 @@ def _verify(request: _Request, base_url: str, key_group: KeyGroup, now: float, v
         signature = Secret(from_base64(request.get("Signature")))
     except ValueError as error:
         raise MalformedSignature(f"Signature is absent or {error}") from None  # its frame holds the text
-    signed = _signed_bytes(request, url)
-    policy = _parse(signed)
+    signed, policy = _read_policy(request, url)
     if not key.verifies(signature, signed, hash_algorithm):
         raise BadSignature(f"the signature is not {key_pair_id}'s over this policy with {hash_algorithm}")
-    if "Policy" in request and (section := _mismatch(policy.resource, url)):
+    if is_custom and (section := _mismatch(policy.resource, url)):
         raise WrongResource(f"the policy does not cover the URL's {section}")
     if now >= policy.end:
         raise Expired(f"access ended at {policy.end}")
@@ -271,22 +259,17 @@ def _verify(request: _Request, base_url: str, key_group: KeyGroup, now: float, v
     return Verified(key_pair_id, policy, request.origin_target)
 
 
-def _signed_bytes(request: _Request, url: str) -> Secret[bytes]:
-    """Return the bytes that must have been signed; a canned policy is rebuilt (CANNED)."""
-    if "Policy" in request:
-        try:
-            return Secret(from_base64(request.get("Policy")))
-        except ValueError as error:
-            raise MalformedPolicy(f"no policy could be read: {error}") from None  # its frame holds the text
-    if not _EXPIRES.fullmatch(request.get("Expires")):
-        raise MalformedPolicy("there is no Policy, and Expires is absent or not plain epoch seconds")
-    condition = '","Condition":{"DateLessThan":{"AWS:EpochTime":' + request.get("Expires") + "}}}]}"
-    return Secret(('{"Statement":[{"Resource":"' + url + condition).encode("ascii"))
-
-
-def _parse(policy: Secret[bytes]) -> CustomPolicy:
+def _read_policy(request: _Request, url: str) -> tuple[Secret[bytes], CustomPolicy]:
+    """Return the bytes that must have been signed, and what they say; a canned policy is rebuilt (CANNED)."""
     try:
-        return CustomPolicy.parse(policy.value)
+        if "Policy" in request.names:
+            signed = Secret(from_base64(request.get("Policy")))
+        elif _EXPIRES.fullmatch(request.get("Expires")):
+            condition = '","Condition":{"DateLessThan":{"AWS:EpochTime":' + request.get("Expires") + "}}}]}"
+            signed = Secret(('{"Statement":[{"Resource":"' + url + condition).encode("ascii"))
+        else:
+            raise MalformedPolicy("there is no Policy, and Expires is absent or not plain epoch seconds")
+        return signed, CustomPolicy.parse(signed.value)
     except ConfigError:  # its text quotes the policy
         reason = "the policy's Resource, a time or its address is out of range"
     except ValueError as error:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
+from wsgiref.types import WSGIApplication
 
 from cfgate_middleware._core.answers import Facts
 from cfgate_middleware._core.checks import Pairs
@@ -15,17 +16,13 @@ from cfgate_middleware._core.problems import Problems, Secret
 from cfgate_middleware._core.signing import GrantSigner
 from cfgate_middleware._core.verdicts import PASS, name_authorizer
 from cfgate_middleware._keys.choice import AnySigner
-from cfgate_middleware._options import OPTIONS, compile_options
+from cfgate_middleware._options import DEFAULTS, compile_options
 from cfgate_middleware.distribution import parse_object_url, shown_location, to_response
-from cfgate_middleware.errors import AuthorizerError, ConfigError
+from cfgate_middleware.errors import AuthorizerError
 from cfgate_middleware.middleware import ask, is_response, no_store
 
 if TYPE_CHECKING:
-    from wsgiref.types import WSGIApplication
-
     import webob
-
-Query = tuple[tuple[str, str], ...]
 
 
 class CloudFrontRedirect:
@@ -35,8 +32,7 @@ class CloudFrontRedirect:
 
     Args:
         location: the whole viewer URL, spelled as it is sent; a bare domain signs ``/``.
-        code: redirect status: 303, 301, 302, 307 or 308.
-        headers: extra header fields on the redirect.
+        code, headers: as for :class:`CloudFrontGate`.
         authorize: called with what ``go`` is called with; returns a verdict.
         signer: a :class:`Signer`, built once at import: loading an RSA key costs about 30 ms.
         key_pair_id, private_key, priv_key_string, hash_algorithm: what to build a signer from, instead.
@@ -64,34 +60,27 @@ class CloudFrontRedirect:
         expires: int | timedelta = 60,
     ) -> None:
         url = Secret(location)
-        given: Secret[dict[str, Any]] = Secret(
-            {option.name: None for option in OPTIONS if not option.required}
-            | {"code": code, "headers": headers, "expires": expires, "hash_algorithm": hash_algorithm}
-            | {"key_pair_id": key_pair_id, "private_key": private_key, "priv_key_string": priv_key_string}
-            | {"signer": signer}
+        given: Secret[dict[str, Any]] = Secret(  # no error tracker may find a key, wherever it was put by mistake
+            {"key_pair_id": key_pair_id, "private_key": private_key, "priv_key_string": priv_key_string}
+            | {"keys": None, "signer": signer, "hash_algorithm": hash_algorithm}
+            | {"code": code, "headers": headers, "expires": expires}
         )
-        # No error tracker may find a key among the variables here, wherever it was put by mistake.
         del location, code, headers, expires, hash_algorithm, key_pair_id, private_key, priv_key_string, signer
         problems = Problems()
         parts = problems.check(f"location={shown_location(url)}", parse_object_url, url)
-        chosen = problems.attempt(self._choose_authorizer, authorize)
-        name = problems.check("authorize", name_authorizer, chosen, secret=True) if chosen else ""
-        values = compile_options(given, problems)
-        problems.raise_any()
-        base_url, path, spelled_path, query = cast("tuple[str, str, str, Query]", parts)
-        self.clock: Callable[[], float] = time.time
-        self._authorize = cast("Callable[..., object]", chosen)
-        self._facts = Facts("GET", spelled_path, path, spelled_path, query)
-        grant_signer = GrantSigner(base_url, values["ring"], values["expires"])
-        self._gate = Gate({"prefix": "", **values}, grant_signer, name or "", is_response)
-
-    def _choose_authorizer(self, authorize: Callable[..., object] | None) -> Callable[..., object]:
+        self._authorize: Callable[..., object] = self.authorize if authorize is None else authorize
+        name = problems.check("authorize", name_authorizer, self._authorize, secret=True)
         overridden = type(self).authorize is not CloudFrontRedirect.authorize
         if authorize is None and not overridden:
-            raise ConfigError("authorize is missing: override authorize() in a subclass, or pass authorize=")
+            problems.add("authorize is missing: override authorize() in a subclass, or pass authorize=")
         if authorize is not None and overridden:
-            raise ConfigError(f"{type(self).__qualname__}.authorize and authorize= are both given; leave one out")
-        return self.authorize if authorize is None else authorize
+            problems.add(f"{type(self).__qualname__}.authorize and authorize= are both given; leave one out")
+        values = compile_options(given, problems)
+        problems.raise_any()
+        base_url, self._facts = cast("tuple[str, Facts]", parts)
+        self.clock: Callable[[], float] = time.time
+        grant_signer = GrantSigner(base_url, values["ring"], values["expires"])
+        self._gate = Gate({"prefix": "", **DEFAULTS, **values}, grant_signer, name or "", is_response)
 
     def authorize(self, *args: Any, **kwargs: Any) -> object:
         """Return a verdict; override this where ``authorize=`` is not given."""
@@ -101,8 +90,8 @@ class CloudFrontRedirect:
         """Ask the authorizer and return the answer for the view to return.
 
         Returns:
-            the redirect or the refusal as a ``webob.Response``, which is a WSGI application too; where the
-            authorizer returned or raised a response of its own, that one, kept out of caches.
+            the redirect or the refusal as a ``webob.Response``, which is a WSGI application too; or the response that
+            the authorizer returned or raised, kept out of caches.
 
         Raises:
             AuthorizerError: if the return value is not a valid verdict, or is PASS: a view wraps no application.
@@ -114,9 +103,10 @@ class CloudFrontRedirect:
         if verdict is PASS:
             raise AuthorizerError("authorize() returned PASS, but a CloudFrontRedirect wraps no application")
         decision = self._gate.decide(self._facts, verdict, self.clock())
-        if isinstance(decision.app, webob.Response):
-            decision.app.headers.setdefault("Cache-Control", "no-store")
-            return decision.app
-        if decision.app is not None:
-            return no_store(decision.app)
-        return to_response(decision)
+        app = decision.app
+        if app is None:
+            return to_response(decision)
+        if not isinstance(app, webob.Response):
+            return lambda environ, start_response: app(environ, no_store(start_response))
+        app.headers.setdefault("Cache-Control", "no-store")
+        return app

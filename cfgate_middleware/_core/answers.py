@@ -6,6 +6,7 @@ header its forms depend on. A new kind of answer is a new row.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -13,21 +14,18 @@ from http import HTTPStatus
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from cfgate_middleware._core.checks import MAX_COOKIE_ATTRIBUTE
+from cfgate_middleware._core.checks import MAX_COOKIE_ATTRIBUTE, to_one_of
 from cfgate_middleware._core.encoding import spell_value
 from cfgate_middleware._core.problems import Secret
-from cfgate_middleware._core.signed import Signed
+from cfgate_middleware._core.signed import Signed, check_length
 from cfgate_middleware._core.urls import RESERVED, is_loopback
-from cfgate_middleware.errors import ConfigError, PathError
+from cfgate_middleware.errors import ConfigError
 
 Fields = tuple[tuple[str, str], ...]
-
-_GRANT_FIELDS: Fields = (
-    ("Content-Type", "text/plain; charset=utf-8"),
-    ("Cache-Control", "private, no-store"),
-    ("Referrer-Policy", "no-referrer"),
-    ("Content-Length", "0"),
-)
+COOKIE_NAMES = tuple(f"CloudFront-{name}" for name in RESERVED)
+NO_STORE = ("Cache-Control", "no-store")
+_TEXT = ("Content-Type", "text/plain; charset=utf-8")
+_PRIVATE = (("Cache-Control", "private, no-store"), ("Referrer-Policy", "no-referrer"))
 # RFC 9110 section 12.4.2.
 _WEIGHT = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?")
 # Both ways to clear a cookie, because some players read only one; four digits of year, because they read no fewer.
@@ -67,23 +65,15 @@ class DecisionRecord(NamedTuple):
 
 
 class Decision:
-    """An answer as data; opaque, because its header fields and body may hold a signature.
-
-    With ``app``, that answers instead: PASS means the wrapped application.
-    """
+    """An answer as data; opaque, because its header fields and body may hold a signature. Or else ``app`` answers."""
 
     __slots__ = ("app", "body", "headers", "record", "status")
 
     def __init__(
-        self,
-        record: DecisionRecord,
-        status: str = "",
-        headers: list[tuple[str, str]] | None = None,
-        body: bytes = b"",
-        app: Any = None,
+        self, record: DecisionRecord, headers: list[tuple[str, str]] | None = None, body: bytes = b"", app: Any = None
     ) -> None:
         self.record = record
-        self.status = status
+        self.status = "" if record.status is None else status_line(record.status)
         self.headers = [] if headers is None else headers
         self.body = b"" if record.method == "HEAD" else body
         self.app = app
@@ -98,28 +88,25 @@ class Answers:
     def __init__(self, settings: Mapping[str, Any], base_url: str) -> None:
         self._kind = KINDS[settings["answer"]]
         self.code: int = settings["code"]
-        self.status = status_line(self.code)
-        self.headers = merged(_GRANT_FIELDS, settings["headers"])
+        self.headers = merged((_TEXT, *_PRIVATE, ("Content-Length", "0")), settings["headers"])
         self.cookie_path: str | None = settings["cookie_path"]  # None: the path of what is granted
         self.base_path = urlsplit(base_url).path
         self.origin_length = len(base_url) - len(self.base_path)
         domain, samesite = settings["cookie_domain"], settings["cookie_samesite"]
         over_loopback = base_url.startswith("http://") and is_loopback(base_url)
-        self._cookie_attributes = (
-            ("" if domain is None else f"; Domain={domain}")
-            + ("" if over_loopback and samesite != "None" else "; Secure")
-            + f"; HttpOnly; SameSite={samesite}"
-        )
+        secure = "" if over_loopback and samesite != "None" else "; Secure"
+        for_domain = "" if domain is None else f"; Domain={domain}"
+        self._cookie_attributes = f"{for_domain}{secure}; HttpOnly; SameSite={samesite}"
 
     def granted(self, facts: Facts, kind: str | None, headers: Fields, signed: Signed) -> Decision:
         """Return the answer to a yes, of a kind by name or the gate's own, with extra header fields.
 
-        Raises:
-            ConfigError: if this kind of answer cannot carry the grant.
-            PathError: if the answer would be refused for its length.
+        ConfigError if this kind cannot carry the grant, PathError if the answer would be refused for its length.
         """
         row = self._kind if kind is None else KINDS[kind]
-        decision = row.grant(self, facts, headers, signed)
+        fields = merged(self.headers, headers) if headers else self.headers
+        record = DecisionRecord(facts.request_path, facts.method, self.code, "granted", signed.key_pair_id, signed.end)
+        decision = row.grant(self, facts, record, fields, signed)
         decision.headers += row.varying
         return decision
 
@@ -127,7 +114,11 @@ class Answers:
         self, method: str, request_path: str, accept: str, status: int, reason: str, *fields: tuple[str, str]
     ) -> Decision:
         """Return a refusal, the authorizer's or the gate's own, in the form of the gate's kind of answer."""
-        decision = self._kind.refuse(refusal(method, request_path, status, reason, *fields), accept)
+        body = f"{status_line(status)}\n".encode("ascii")
+        headers = [_TEXT, ("Content-Length", str(len(body))), NO_STORE, *fields]
+        # A method may hold what no log should.
+        record = DecisionRecord(request_path, spell_value(method), status, reason)
+        decision = self._kind.refuse(Decision(record, headers, body), accept)
         decision.headers += self._kind.varying
         return decision
 
@@ -138,20 +129,7 @@ class Answers:
     def clear_cookies(self, paths: Iterable[str]) -> list[tuple[str, str]]:
         """Return what clears the signed cookies that were set for these spelled paths below the base URL."""
         set_for = [self.cookie_path] if self.cookie_path else [self.base_path + path for path in paths]
-        return [self.set_cookie(f"CloudFront-{name}", None, path) for path in set_for for name in RESERVED]
-
-
-def refusal(method: str, request_path: str, status: int, reason: str, *fields: tuple[str, str]) -> Decision:
-    """Return a refusal as short text that no cache keeps."""
-    body = f"{status_line(status)}\n".encode("ascii")
-    headers = [
-        ("Content-Type", "text/plain; charset=utf-8"),
-        ("Content-Length", str(len(body))),
-        ("Cache-Control", "no-store"),
-        *fields,
-    ]
-    record = DecisionRecord(request_path, spell_value(method), status, reason)  # a method may hold what no log should
-    return Decision(record, status_line(status), headers, body)
+        return [self.set_cookie(name, None, path) for path in set_for for name in COOKIE_NAMES]
 
 
 def _refuse_in_text(decision: Decision, accept: str) -> Decision:
@@ -159,52 +137,41 @@ def _refuse_in_text(decision: Decision, accept: str) -> Decision:
 
 
 def _refuse_in_json(decision: Decision, accept: str) -> Decision:
-    if not prefers_json(accept):
+    if not _prefers_json(accept):
         return decision
-    phrase = decision.status.partition(" ")[2]
-    body = Secret(json.dumps({"status": decision.record.status, "error": phrase}).encode("ascii"))
-    return _in_json(decision.record, decision.headers, body)
+    document = Secret({"status": decision.record.status, "error": decision.status.partition(" ")[2]})
+    return _in_json(decision.record, tuple(decision.headers), document)
 
 
-def _redirect(answers: Answers, facts: Facts, headers: Fields, signed: Signed) -> Decision:
+def _redirect(answers: Answers, facts: Facts, record: DecisionRecord, fields: Fields, signed: Signed) -> Decision:
     """Redirect to the signed URL."""
-    fields = merged(answers.headers, headers) if headers else answers.headers
-    return Decision(_granted(facts, answers.code, signed), answers.status, [("Location", signed.to_url()), *fields])
+    return Decision(record, [("Location", signed.to_url()), *fields])
 
 
-def _set_cookies(answers: Answers, facts: Facts, headers: Fields, signed: Signed) -> Decision:
+def _set_cookies(answers: Answers, facts: Facts, record: DecisionRecord, fields: Fields, signed: Signed) -> Decision:
     """Redirect to the clean URL, with cookies that open what is granted; stale ones of the other form are cleared."""
     scope = signed.resource.removesuffix("*").partition("?")[0][answers.origin_length :]
     path = answers.cookie_path or scope
     if path != scope and not scope.startswith(f"{path.rstrip('/')}/"):  # RFC 6265 section 5.1.4
         raise ConfigError(f"browsers would not send cookies of cookie_path {path} with what is granted")
-    if len(path) > MAX_COOKIE_ATTRIBUTE:
-        raise PathError(f"the cookie path is {len(path)} bytes long; browsers keep {MAX_COOKIE_ATTRIBUTE}")
+    check_length("the cookie path", len(path), MAX_COOKIE_ATTRIBUTE, "browsers keep")
     values = Secret(signed.to_cookies())
-    names = [f"CloudFront-{name}" for name in RESERVED]
-    return Decision(
-        _granted(facts, answers.code, signed),
-        answers.status,
-        [
-            ("Location", signed.url),
-            *merged(answers.headers, headers),
-            *(answers.set_cookie(name, values.value.get(name), path) for name in names),
-        ],
-    )
+    cookies = Secret([answers.set_cookie(name, values.value.get(name), path) for name in COOKIE_NAMES])
+    return Decision(record, [("Location", signed.url), *fields, *cookies.value])
 
 
-def _give_url(answers: Answers, facts: Facts, headers: Fields, signed: Signed) -> Decision:
+def _give_url(answers: Answers, facts: Facts, record: DecisionRecord, fields: Fields, signed: Signed) -> Decision:
     """Give the URL to a script that asks for JSON; redirect everybody else."""
-    if not prefers_json(facts.accept):
-        return _redirect(answers, facts, headers, signed)
-    body = Secret(json.dumps({"url": signed.to_url(), "expires": signed.end}).encode("ascii"))
-    return _in_json(_granted(facts, 200, signed), merged(answers.headers, headers), body)
+    if not _prefers_json(facts.accept):
+        return _redirect(answers, facts, record, fields, signed)
+    document = Secret({"url": signed.to_url(), "expires": signed.end})
+    return _in_json(record._replace(status=200), fields, document)
 
 
 class AnswerKind(NamedTuple):
     """A kind of answer: the form of a grant, the form of a refusal, and Vary for the request headers both depend on."""
 
-    grant: Callable[[Answers, Facts, Fields, Signed], Decision]
+    grant: Callable[[Answers, Facts, DecisionRecord, Fields, Signed], Decision]
     refuse: Callable[[Decision, str], Decision]  # of a refusal in text, and Accept
     varying: Fields = ()
 
@@ -218,34 +185,23 @@ KINDS = {
 
 def to_answer(value: object) -> str:
     """Return the name of a kind of answer."""
-    for name in KINDS:
-        if isinstance(value, str) and name == value:
-            return name  # of an enum's member, the plain text
-    raise ValueError(f"expected one of {', '.join(KINDS)}")
+    return to_one_of(KINDS, value, f"one of {', '.join(KINDS)}")
 
 
-def _granted(facts: Facts, status: int, signed: Signed) -> DecisionRecord:
-    return DecisionRecord(facts.request_path, facts.method, status, "granted", signed.key_pair_id, signed.end)
+def _in_json(record: DecisionRecord, headers: Fields, document: Secret[dict[str, Any]]) -> Decision:
+    body = Secret(json.dumps(document.value).encode("ascii"))
+    length = str(len(body.value))
+    fields = (("Content-Type", "application/json"), ("Content-Length", length), ("X-Content-Type-Options", "nosniff"))
+    return Decision(record, [*merged(headers, fields)], body.value)
 
 
-def _in_json(record: DecisionRecord, headers: Iterable[tuple[str, str]], body: Secret[bytes]) -> Decision:
-    """Return a decision with a JSON body; ``headers`` are completed with the fields that one needs."""
-    fields = (
-        ("Content-Type", "application/json"),
-        ("Content-Length", str(len(body.value))),
-        ("X-Content-Type-Options", "nosniff"),
-    )
-    return Decision(record, status_line(record.status or 200), [*merged(headers, fields)], body.value)
-
-
-def merged(headers: Iterable[tuple[str, str]], extra: Iterable[tuple[str, str]]) -> Fields:
+def merged(headers: Fields, extra: Fields) -> Fields:
     """Return ``headers`` with ``extra`` in place of those of the same names; cookies and Vary are added."""
-    extra = tuple(extra)
     replaced = {name.lower() for name, _ in extra} - {"set-cookie", "vary"}
     return (*(field for field in headers if field[0].lower() not in replaced), *extra)
 
 
-def prefers_json(accept: str) -> bool:
+def _prefers_json(accept: str) -> bool:
     """Return whether an Accept field names ``application/json`` itself, and not below a ``text/html`` it names too.
 
     Source: RFC 9110 section 12.5.1; wildcards count for neither, a malformed weight makes its element void.
@@ -259,6 +215,7 @@ def prefers_json(accept: str) -> bool:
     return 0 < weights["application/json"] >= weights["text/html"]
 
 
+@functools.cache
 def status_line(code: int) -> str:
     """Return the status line for ``code``, known to the standard library or not."""
     try:

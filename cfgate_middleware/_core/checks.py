@@ -10,7 +10,7 @@ import inspect
 import re
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any
 
 from cfgate_middleware._core.encoding import SPELLING, is_encodable, is_object_path, is_spelled_path
 from cfgate_middleware._core.urls import RESERVED, is_reserved, parse_base_url
@@ -24,19 +24,13 @@ MAX_COOKIE_ATTRIBUTE = 1024
 _HOP_BY_HOP = re.compile(
     r"connection|keep-alive|proxy-(?:authenticate|authorization|connection)|te|trailer|transfer-encoding|upgrade"
 )
-# Also those for one kind of cache only: RFC 9213 section 3, and Surrogate-Control before it.
-_CACHE_FIELDS = ("cache-control", "surrogate-control")
-# RFC 9110 section 5 (tokens; latin-1 values), less what WSGI forbids: odd names and every control, tabs included.
+# RFC 9110 section 5 (tokens; latin-1 values), less what wsgiref.validate forbids: odd names, every control, tabs too.
 _FIELD_NAME = re.compile(r"[A-Za-z](?:[A-Za-z0-9_-]*[A-Za-z0-9])?")
 _FIELD_VALUE = re.compile(r"[\x21-\x7e\xa0-\xff](?:[\x20-\x7e\xa0-\xff]*[\x21-\x7e\xa0-\xff])?|")
 # The last label has a letter in it, so that no IPv4 address is taken for a domain.
 _COOKIE_DOMAIN = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+(?=[a-z0-9-]*[a-z])[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 _PREFIX = re.compile(r"/|(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~-]+)+/?")
-_REDIRECT_CODES = (301, 302, 303, 307, 308)
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-
-SameSite = Literal["Lax", "Strict", "None"]
-_SAMESITE: dict[str, SameSite] = {"lax": "Lax", "strict": "Strict", "none": "None"}
 
 Pairs = Mapping[str, str] | Iterable[tuple[str, str]]
 
@@ -58,8 +52,8 @@ def to_base_url(value: object) -> str:
 def to_seconds(value: object) -> int:
     """Return a duration in whole seconds, from an int or a timedelta."""
     seconds = value
-    if isinstance(value, timedelta):
-        seconds = value // timedelta(seconds=1) if value % timedelta(seconds=1) == timedelta() else value
+    if isinstance(value, timedelta) and not value % timedelta(seconds=1):
+        seconds = value // timedelta(seconds=1)
     if type(seconds) is not int or not 1 <= seconds <= MAX_EXPIRES:
         raise ValueError(f"expected whole seconds from 1 to {MAX_EXPIRES} (a duration, not a point in time)")
     return seconds
@@ -72,7 +66,7 @@ def to_reuse_seconds(value: object) -> int:
 
 def to_code(value: object) -> int:
     """Return a redirect status."""
-    if isinstance(value, bool) or not isinstance(value, int) or value not in _REDIRECT_CODES:
+    if isinstance(value, bool) or not isinstance(value, int) or value not in (301, 302, 303, 307, 308):
         raise ValueError("expected a redirect code: 303 (the default), 301, 302, 307 or 308")
     return int(value)
 
@@ -81,23 +75,18 @@ def to_headers(value: object) -> tuple[tuple[str, str], ...]:
     """Return extra header fields as pairs."""
     fields = _to_pairs(value, "header fields")
     for name, text in fields:
-        _check_header(name, text)
         folded = name.lower()
+        if not _FIELD_NAME.fullmatch(name) or folded == "status":
+            raise ValueError("a header name must be a token such as X-Frame-Options")
+        if not _FIELD_VALUE.fullmatch(text):
+            raise ValueError(f"the value of header {name} must be one line of latin-1 text without surrounding space")
         if _HOP_BY_HOP.fullmatch(folded) or folded in ("location", "content-length"):
             raise ValueError(f"{name} is set by the gate or the server; leave it out")
-        if folded.endswith(_CACHE_FIELDS) and "no-store" not in re.split(r"[\s,]+", text.lower()):
-            raise ValueError(
-                f"{name} would let a cache hand one viewer's signed URL to another; its value must contain no-store"
-            )
+        # Also those for one kind of cache only: RFC 9213 section 3, and Surrogate-Control before it.
+        is_for_caches = folded.endswith(("cache-control", "surrogate-control"))
+        if is_for_caches and "no-store" not in re.split(r"[\s,]+", text.lower()):
+            raise ValueError(f"{name} would let a cache hand a signed URL to other viewers; it must contain no-store")
     return fields
-
-
-def _check_header(name: str, value: str) -> None:
-    """Check a response header field (RFC 9110 section 5, and ``wsgiref.validate`` for PEP 3333)."""
-    if not _FIELD_NAME.fullmatch(name) or name.lower() == "status":
-        raise ValueError("a header name must be a token such as X-Frame-Options")
-    if not _FIELD_VALUE.fullmatch(value):
-        raise ValueError(f"the value of header {name} must be one line of latin-1 text without surrounding space")
 
 
 def to_query(value: object) -> tuple[tuple[str, str], ...]:
@@ -113,7 +102,7 @@ def _to_pairs(value: object, what: str) -> tuple[tuple[str, str], ...]:
     items = value.items() if isinstance(value, Mapping) else () if value is None else value
     pairs = tuple(items) if isinstance(items, Iterable) and not isinstance(items, str | bytes) else (None,)
     for pair in pairs:
-        if not (isinstance(pair, tuple | list) and len(pair) == 2 and all(isinstance(part, str) for part in pair)):
+        if not isinstance(pair, tuple | list) or [isinstance(part, str) for part in pair] != [True, True]:
             raise ValueError(f"expected {what} as a mapping or as pairs of str")
         if not all(map(is_encodable, pair)):
             raise ValueError(f"{what} must be encodable as UTF-8")
@@ -122,10 +111,8 @@ def _to_pairs(value: object, what: str) -> tuple[tuple[str, str], ...]:
 
 def to_forward_query(value: object) -> frozenset[str]:
     """Return the names of viewer parameters to keep."""
-    names = () if value is None else value
-    if isinstance(names, str | bytes) or not isinstance(names, Iterable):
-        raise ValueError("expected a list of parameter names")
-    names = tuple(names)
+    given = () if value is None else value
+    names = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str | bytes) else (None,)
     for name in names:
         if not isinstance(name, str):
             raise ValueError("expected a list of parameter names")
@@ -144,7 +131,7 @@ def _check_parameter_name(name: str) -> None:
 
 def to_index(value: object) -> str:
     """Return the file name that is appended to a path that ends in a slash."""
-    if not isinstance(value, str) or not value or "/" in value or not is_object_path(f"/{value}"):
+    if not isinstance(value, str) or "/" in value or not is_object_path(f"/{value}"):
         raise ValueError("expected one file name, such as 'index.html'")
     return value
 
@@ -175,12 +162,18 @@ def to_cookie_path(value: object) -> str:
     return value
 
 
-def to_samesite(value: object) -> SameSite:
+def to_samesite(value: object) -> str:
     """Return a SameSite attribute."""
-    samesite = _SAMESITE.get(value.lower()) if isinstance(value, str) else None
-    if samesite is None:
-        raise ValueError("expected 'Lax', 'Strict' or 'None' (as text)")
-    return samesite
+    folded = value.lower() if isinstance(value, str) else value
+    return to_one_of(("lax", "strict", "none"), folded, "'Lax', 'Strict' or 'None' (as text)").capitalize()
+
+
+def to_one_of(names: Iterable[str], value: object, expected: str) -> str:
+    """Return the one of ``names`` that ``value`` is; of an enum's member, the plain text."""
+    for name in names:
+        if isinstance(value, str) and name == value:
+            return name
+    raise ValueError(f"expected {expected}")
 
 
 def to_callable(value: object) -> Any:

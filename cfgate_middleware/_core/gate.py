@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from cfgate_middleware._core.answers import Answers, Decision, DecisionRecord, Facts, status_line
+from cfgate_middleware._core.answers import NO_STORE, Answers, Decision, DecisionRecord, Facts, Fields
 from cfgate_middleware._core.encoding import is_clean, is_plain_path, spell_path
 from cfgate_middleware._core.grant import Grant
 from cfgate_middleware._core.signing import GrantSigner
@@ -51,11 +51,7 @@ class Gate:
     def admit(self, method: str, path_info: str, query_string: str, accept: str) -> Facts | Decision:
         """Read the facts of a request that the gate covers, or refuse it before anyone is asked.
 
-        Args:
-            method: the request method.
-            path_info: the path below the mount point: decoded bytes as latin-1 text (PEP 3333).
-            query_string: the query as it was sent.
-            accept: the Accept field, or "".
+        ``path_info`` is below the mount point: decoded bytes as latin-1 text (PEP 3333).
         """
         if is_plain_path(path_info):
             path = spelled = path_info
@@ -69,60 +65,40 @@ class Gate:
                 return self.answers.refused(method, spelled, accept, 400, "unclean path")
         if method != "GET" and method != "HEAD":
             if method == "OPTIONS":
-                record = DecisionRecord(spelled, method, 204, "options")
-                return Decision(record, status_line(204), [_ALLOW, ("Cache-Control", "no-store")])
+                return Decision(DecisionRecord(spelled, method, 204, "options"), [_ALLOW, NO_STORE])
             return self.answers.refused(method, spelled, accept, 405, "method", _ALLOW)
-        resource = self._resource(path, spelled)
-        if resource is None:
-            return self.answers.refused(method, spelled, accept, 404, "no object")
-        query: tuple[tuple[str, str], ...] = ()
+        object_path, object_spelled = path[self._prefix_length :], spelled[self._prefix_length :]
+        if not object_path or object_path[-1] == "/":
+            if self._index is None:
+                return self.answers.refused(method, spelled, accept, 404, "no object")
+            index = self._index if object_path else f"/{self._index}"
+            object_path += index
+            object_spelled += spell_path(index)
+        query: Fields = ()
         if query_string and self._forward_query:
             try:
                 query = kept_parameters(query_string, self._forward_query)
             except ValueError:
                 return self.answers.refused(method, spelled, accept, 400, "unclean query")
-        return Facts(method, spelled, *resource, query, accept)
-
-    def _resource(self, path: str, spelled: str) -> tuple[str, str] | None:
-        """Return the path of the object that a clean path stands for, decoded and spelled, or None if it has none."""
-        path, spelled = path[self._prefix_length :], spelled[self._prefix_length :]
-        if path and path[-1] != "/":
-            return path, spelled
-        if self._index is None:
-            return None
-        index = self._index if path else f"/{self._index}"
-        return path + index, spelled + spell_path(index)
+        return Facts(method, spelled, object_path, object_spelled, query, accept)
 
     def decide(self, facts: Facts, verdict: object, now: float) -> Decision:
-        """Turn the authorizer's verdict into a decision.
+        """Turn the authorizer's verdict into a decision, at ``now`` in epoch seconds.
 
-        Args:
-            now: epoch seconds.
-
-        Raises:
-            AuthorizerError: if it is not a verdict, or a grant that cannot be signed for this request.
-            SigningError: if the signer fails.
+        AuthorizerError if it is not a verdict, or cannot be signed for this request; SigningError if the signer fails.
         """
         grant = None if verdict is True else judge(verdict, self._authorizer, self._is_response)
-        if grant is None or isinstance(grant, Grant):
-            return self._grant(facts, grant, now)
-        if isinstance(grant, int):
-            return self.answers.refused(facts.method, facts.request_path, facts.accept, grant, "refused")
-        reason = "passed" if grant is PASS else "answered"
-        return Decision(DecisionRecord(facts.request_path, facts.method, None, reason), app=grant)
-
-    def _grant(self, facts: Facts, grant: Grant | None, now: float) -> Decision:
+        if grant is not None and not isinstance(grant, Grant):
+            if isinstance(grant, int):
+                return self.answers.refused(facts.method, facts.request_path, facts.accept, grant, "refused")
+            reason = "passed" if grant is PASS else "answered"
+            return Decision(DecisionRecord(facts.request_path, facts.method, None, reason), app=grant)
         try:
             signed = self._signer.sign(grant, facts.path, facts.spelled_path, facts.query, now)
             if grant is None:
                 return self.answers.granted(facts, None, (), signed)
             return self.answers.granted(facts, grant.answer, grant.headers, signed)
-        except PathError as error:
-            if grant is None or grant.path is None:
+        except (ConfigError, PathError) as error:
+            if isinstance(error, PathError) and (grant is None or grant.path is None):
                 return self.answers.refused(facts.method, facts.request_path, facts.accept, 414, "too long")
-            raise self._misfit(error) from error
-        except ConfigError as error:
-            raise self._misfit(error) from error
-
-    def _misfit(self, error: Exception) -> AuthorizerError:
-        return AuthorizerError(f"authorizer {self._authorizer}: {error}; nothing was sent")
+            raise AuthorizerError(f"authorizer {self._authorizer}: {error}; nothing was sent") from error

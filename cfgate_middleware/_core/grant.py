@@ -7,15 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypedDict
 
-from cfgate_middleware._core.answers import to_answer
+from cfgate_middleware._core.answers import Fields, to_answer
 from cfgate_middleware._core.checks import Pairs, to_filename, to_headers, to_query, to_seconds
-from cfgate_middleware._core.encoding import (
-    content_disposition,
-    is_object_path,
-    is_scope_path,
-    spell_path,
-    spell_query,
-)
+from cfgate_middleware._core.encoding import content_disposition, is_object_path, is_scope_path, spell_path, spell_query
 from cfgate_middleware._core.policy import CustomPolicy, to_epoch, to_ipv4_network
 from cfgate_middleware._core.problems import Problems, shown
 from cfgate_middleware._core.urls import MAX_URL
@@ -73,14 +67,12 @@ class Grant:
     path: str | None
     scope: str
     ip_address: str | None
-    query: tuple[tuple[str, str], ...]
-    headers: tuple[tuple[str, str], ...]
+    query: Fields
+    headers: Fields
     filename: str | None
     answer: str | None
-    # Query and filename together, as they are added to the URL.
-    parameters: tuple[tuple[str, str], ...] = field(init=False, repr=False, compare=False)
-    # One object and nothing but an end: the canned policy says it all.
-    is_canned: bool = field(init=False, repr=False, compare=False)
+    parameters: Fields = field(init=False, repr=False, compare=False)  # query and filename, as the URL gets them
+    is_canned: bool = field(init=False, repr=False, compare=False)  # one object and nothing but an end
 
     def __init__(
         self,
@@ -98,8 +90,7 @@ class Grant:
         problems = Problems()
 
         def keep(name: str, convert: Callable[[Any], Any], value: object) -> None:
-            secret = name == "headers"
-            kept = None if value is None else problems.check(f"Grant: {name}", convert, value, secret=secret)
+            kept = None if value is None else problems.check(f"Grant: {name}", convert, value, secret=name == "headers")
             object.__setattr__(self, name, kept)
 
         keep("expires", to_seconds, expires)
@@ -111,65 +102,39 @@ class Grant:
         keep("headers", to_headers, headers if headers is not None else ())
         keep("filename", to_filename, filename)
         keep("answer", to_answer, answer)
-        del (
-            expires,
-            not_before,
-            path,
-            scope,
-            ip_address,
-            query,
-            headers,
-            filename,
-            answer,
-        )  # one may be a key by mistake
-        problems.raise_any()
-        self._check_together(problems)
+        # One may be a key by mistake.
+        del expires, not_before, path, scope, ip_address, query, headers, filename, answer
         problems.raise_any()
         canned = self.scope == "object" and all(value is None for value in self._conditions().values())
         object.__setattr__(self, "is_canned", canned)
+        download = () if self.filename is None else ((_DISPOSITION, content_disposition(self.filename)),)
+        object.__setattr__(self, "parameters", (*self.query, *download))
+        # Fields that are fine alone but not together.
+        path, scope = self.path, self.scope
+        if download and _DISPOSITION in dict(self.query):
+            problems.add(f"Grant: filename={shown(self.filename)} and query both give {_DISPOSITION}; leave one out")
+        if path is not None and scope == "directory" and path.rindex("/") == 0:
+            root = f"path={shown(path)} is the root of the distribution"
+            problems.add(f"Grant: scope='directory' of {root}; write scope='/' to grant all of it")
+        if path is not None and scope[:1] == "/" and not path.startswith(scope):
+            problems.add(f"Grant: path={shown(path)} lies outside scope={shown(scope)}")
+        if (length := len(spell_path(path or "")) + len(spell_query(self.parameters))) > MAX_URL:
+            problems.add(f"Grant: path and query are {length} bytes long when spelled; a whole URL may be {MAX_URL}")
+        problems.raise_any()
 
     def _conditions(self) -> dict[str, Any]:
         """Return what a custom policy demands beside resource and end, by the names of its fields."""
         return {"start": self.not_before, "ip_address": self.ip_address}
 
-    def _check_together(self, problems: Problems) -> None:
-        """Find fields that are fine alone but not together, and put ``filename`` into the query."""
-        path, scope, query = self.path, self.scope, self.query
-        if self.filename is not None:
-            if any(name == _DISPOSITION for name, _ in query):
-                problems.add(
-                    f"Grant: filename={shown(self.filename)} and query both give {_DISPOSITION}; leave one out"
-                )
-            query = (*query, (_DISPOSITION, content_disposition(self.filename)))
-        object.__setattr__(self, "parameters", query)
-        if path is not None and scope == "directory" and path.rindex("/") == 0:
-            problems.add(
-                f"Grant: scope='directory' of path={shown(path)} is the root of the distribution; write scope='/' to "
-                "grant all of it"
-            )
-        if path is not None and scope[:1] == "/" and not path.startswith(scope):
-            problems.add(f"Grant: path={shown(path)} lies outside scope={shown(scope)}")
-        if (length := len(spell_path(path or "")) + len(spell_query(query))) > MAX_URL:
-            problems.add(f"Grant: path and query are {length} bytes long when spelled; a whole URL may be {MAX_URL}")
-
     @classmethod
     def of(cls, kind: type, conditions: Mapping[str, Any]) -> Grant:
-        """Return a grant with keyword arguments of one kind of conditions.
-
-        Raises:
-            TypeError: if one is not of this kind.
-            ConfigError: as for :class:`Grant`.
-        """
+        """Return a grant with keyword arguments of one kind of conditions; TypeError if one is not of this kind."""
         for name in conditions.keys() - kind.__annotations__.keys():
             raise TypeError(f"unexpected keyword argument {name!r}; expected {', '.join(kind.__annotations__)}")
         return cls(**conditions)
 
     def to_policy(self, resource: str, end: int) -> CustomPolicy:
-        """Return the custom policy with all conditions of this grant.
-
-        Raises:
-            ConfigError: if the grant starts when it has ended.
-        """
+        """Return the custom policy with all conditions of this grant; ConfigError if it starts when it has ended."""
         if self.not_before is not None and self.not_before >= end:
             raise ConfigError(f"the grant starts at {self.not_before} but ends at {end} (epoch seconds)")
         return CustomPolicy(resource=resource, end=end, **self._conditions())
@@ -178,10 +143,8 @@ class Grant:
 def to_object_path(value: object) -> str:
     """Return a decoded path that can name an object."""
     if not isinstance(value, str) or not is_object_path(value):
-        raise ValueError(
-            "expected the decoded path of one object, such as '/reports/1.pdf': a leading slash, no dot or empty "
-            "segments, no backslash or control characters, no trailing slash"
-        )
+        clean = "a leading slash, no dot or empty segments, no backslash or control characters, no trailing slash"
+        raise ValueError(f"expected the decoded path of one object, such as '/reports/1.pdf': {clean}")
     return value
 
 

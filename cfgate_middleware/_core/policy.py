@@ -29,7 +29,7 @@ _RESOURCE = re.compile(r"[!$-;=?-\[\]-~]+")
 _IPV4_CIDR = re.compile(r"[0-9.]+(?:/(?:[0-9]|[1-3][0-9]))?")
 
 
-def canned_policy(resource: str, end: int) -> bytes:
+def canned_policy(resource: str, end: int, more: str = "") -> bytes:
     """Write the canned policy that CloudFront rebuilds from the URL: access to one URL until an expiry time.
 
     Args:
@@ -37,9 +37,10 @@ def canned_policy(resource: str, end: int) -> bytes:
             spelled it, so that it holds no ``*``: these bytes are also a valid custom policy, in which ``*`` would be
             a wildcard.
         end: epoch seconds at which access ends.
+        more: conditions of a custom policy, written.
     """
     return (
-        f'{{"Statement":[{{"Resource":"{resource}","Condition":{{"DateLessThan":{{"AWS:EpochTime":{end}}}}}}}]}}'
+        f'{{"Statement":[{{"Resource":"{resource}","Condition":{{"DateLessThan":{{"AWS:EpochTime":{end}}}{more}}}}}]}}'
     ).encode()
 
 
@@ -64,10 +65,10 @@ class CustomPolicy:
 
     def __post_init__(self) -> None:
         if not isinstance(self.resource, str) or not _RESOURCE.fullmatch(self.resource):
-            raise ConfigError(
-                f"resource {shown(self.resource)}: expected a URL in printable ASCII without space, '\"', '\\', '<', "
-                "'>' or '#'; percent-encode everything else first"
+            expected = (
+                "a URL in printable ASCII without space, '\"', '\\', '<', '>' or '#'; percent-encode all else first"
             )
+            raise ConfigError(f"resource {shown(self.resource)}: expected {expected}")
         _check_epoch("end", self.end)
         if self.start is not None:
             _check_epoch("start", self.start)
@@ -78,19 +79,14 @@ class CustomPolicy:
         """Return the exact bytes that are signed, with the conditions in botocore's order."""
         address = "" if self.ip_address is None else f',"IpAddress":{{"AWS:SourceIp":"{self.ip_address}"}}'
         start = "" if self.start is None else f',"DateGreaterThan":{{"AWS:EpochTime":{self.start}}}'
-        return (
-            f'{{"Statement":[{{"Resource":"{self.resource}","Condition":'
-            f'{{"DateLessThan":{{"AWS:EpochTime":{self.end}}}{address}{start}}}}}]}}'
-        ).encode("ascii")
+        return canned_policy(self.resource, self.end, address + start)
 
     @classmethod
     def parse(cls, data: bytes) -> CustomPolicy:
         """Read a policy as CloudFront is documented to: free in white space and order, strict in all else.
 
-        A policy without ``Resource`` covers everything (CUSTOM), which is what ``"*"`` says too.
-
-        Raises:
-            ValueError: if ``data`` is not such a policy.
+        A policy without ``Resource`` covers everything (CUSTOM), which is what ``"*"`` says too. Anything that is not
+        such a policy raises ValueError.
         """
         try:
             document = json.loads(data.decode("utf-8"), object_pairs_hook=_no_duplicates, parse_constant=_no_constants)
@@ -106,9 +102,9 @@ class CustomPolicy:
         condition = _members(statement["Condition"], "Condition", {"DateLessThan"}, {"DateGreaterThan", "IpAddress"})
         return cls(
             resource=resource,
-            end=_epoch(condition, "DateLessThan"),
-            start=_epoch(condition, "DateGreaterThan") if "DateGreaterThan" in condition else None,
-            ip_address=_source_ip(condition["IpAddress"]) if "IpAddress" in condition else None,
+            end=_operand(condition, "DateLessThan", "AWS:EpochTime", int),
+            start=_operand(condition, "DateGreaterThan", "AWS:EpochTime", int),
+            ip_address=_operand(condition, "IpAddress", "AWS:SourceIp", str),
         )
 
 
@@ -130,10 +126,8 @@ def to_ipv4_network(value: object) -> str:
             return str(ipaddress.IPv4Network(value, strict=False))
     except ValueError:
         pass
-    raise ValueError(
-        "expected an IPv4 address or CIDR as str, such as '203.0.113.7' or '203.0.113.0/24'; CloudFront policies have "
-        "no IPv6"
-    )
+    expected = "an IPv4 address or CIDR as str, such as '203.0.113.7' or '203.0.113.0/24'"
+    raise ValueError(f"expected {expected}; CloudFront policies have no IPv6")
 
 
 def _check_epoch(name: str, value: object) -> None:
@@ -163,15 +157,11 @@ def _members(value: Any, what: str, required: Set[str], optional: Set[str] = fro
     return value
 
 
-def _epoch(condition: dict[str, Any], name: str) -> int:
-    seconds = _members(condition[name], name, {"AWS:EpochTime"})["AWS:EpochTime"]
-    if type(seconds) is not int:
-        raise ValueError(f"{name} must be whole epoch seconds")
-    return seconds
-
-
-def _source_ip(value: object) -> str:
-    address = _members(value, "IpAddress", {"AWS:SourceIp"})["AWS:SourceIp"]
-    if not isinstance(address, str):
-        raise ValueError("AWS:SourceIp must be a string")
-    return address
+def _operand(condition: dict[str, Any], name: str, key: str, kind: type) -> Any:
+    """Return what a condition compares with, or None if there is no such condition."""
+    if name not in condition:
+        return None
+    operand = _members(condition[name], name, {key})[key]
+    if type(operand) is not kind:
+        raise ValueError(f"{key} must be a string" if kind is str else f"{name} must be whole epoch seconds")
+    return operand

@@ -18,10 +18,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class Secret(Generic[T_co]):
-    """A value that must not be shown: its repr hides it, and nothing walks into it.
-
-    Use ``secret.value`` in an expression, and give it no name.
-    """
+    """A value that must not be shown: its repr hides it, and nothing walks into it. See Rule 2."""
 
     __slots__ = ("value",)
 
@@ -32,34 +29,23 @@ class Secret(Generic[T_co]):
         return "<secret>"
 
 
-class Problems:
+class Problems(list[str]):
     """Collects the problems of several checks, so that all are reported at once.
 
     A converter returns what is used, or raises ValueError saying what was expected; the caller names the option.
     """
 
-    __slots__ = ("_found",)
-
-    def __init__(self) -> None:
-        self._found: list[str] = []
-
-    def __bool__(self) -> bool:
-        return bool(self._found)
-
-    def add(self, problem: str) -> None:
-        """Keep a problem."""
-        self._found.append(problem)
+    add = list.append
 
     def check(self, name: str, convert: Callable[[Any], T], value: Any, *, secret: bool = False) -> T | None:
         """Return ``convert(value)``, or keep what is wrong with the value called ``name`` and return None.
 
-        Args:
-            secret: whether only the kind of the value may be shown; of a :class:`Secret` not even that is.
+        With ``secret`` only the kind of the value is shown; of a :class:`Secret` not even that.
         """
         try:
             return convert(value)
         except ConfigError as error:
-            self._found += (f"{name}: {problem}" for problem in error.problems)
+            self.extend(f"{name}: {problem}" for problem in error.problems)
         except ValueError as error:
             if value is None:
                 self.add(f"{name} is missing: {error}")
@@ -74,13 +60,13 @@ class Problems:
         try:
             return function(*arguments)
         except ConfigError as error:
-            self._found += error.problems
+            self.extend(error.problems)
         return None
 
     def raise_any(self) -> None:
         """Raise one ConfigError if any problem was kept."""
-        if self._found:
-            raise ConfigError(*self._found)
+        if self:
+            raise ConfigError(*self)
 
 
 def shown(value: object) -> str:
@@ -96,11 +82,8 @@ def shown(value: object) -> str:
 
 def kind_of(value: object) -> str:
     """Return the kind and length of ``value`` and nothing else, for values that may be secret."""
-    if value is None:
-        return "None"
-    name = type(value).__name__
     if isinstance(value, str):
         return f"a str of {len(value)} characters"
     if isinstance(value, bytes | bytearray):
-        return f"{name} of length {len(value)}"
-    return f"an object of type {name}"
+        return f"{type(value).__name__} of length {len(value)}"
+    return "None" if value is None else f"an object of type {type(value).__name__}"

@@ -15,13 +15,9 @@ MAX_COOKIE = 4096
 
 
 class Signed:
-    """A signed grant.
+    """A signed grant: the URL of an object, and in ``query`` CloudFront's own parameters in the order AWS's tools use.
 
-    Args:
-        url: of the object, without CloudFront's own parameters.
-        resource: the URL, or the wildcard of a scope.
-        query: CloudFront's own parameters, in the order in which AWS's own tools write them.
-        end: epoch seconds at which access ends.
+    ``resource`` is the URL, or the wildcard of a scope; access ends at ``end``, in epoch seconds.
     """
 
     __slots__ = ("_query", "end", "key_pair_id", "resource", "url")
@@ -37,12 +33,8 @@ class Signed:
         return f"<Signed by {self.key_pair_id} until {self.end}>"
 
     def to_url(self) -> str:
-        """Return the signed URL.
-
-        Raises:
-            PathError: if CloudFront would refuse it for its length.
-        """
-        _check_url_length(len(self.url) + 1 + len(self._query.value))
+        """Return the signed URL; PathError if CloudFront would refuse it for its length."""
+        check_length("the URL", len(self.url) + 1 + len(self._query.value), MAX_URL, "CloudFront takes")
         return f"{self.url}{'&' if '?' in self.url else '?'}{self._query.value}"
 
     def to_query(self) -> str:
@@ -50,25 +42,15 @@ class Signed:
         return self._query.value
 
     def to_cookies(self) -> dict[str, str]:
-        """Return the values of the signed cookies by name.
-
-        Raises:
-            PathError: if browsers would drop one, or CloudFront would refuse the URL for its length.
-        """
-        _check_url_length(len(self.url))
-        _check_cookie_length(max(len(name) + len(value) for name, value in self._cookies()))
-        return dict(self._cookies())
-
-    def _cookies(self) -> list[tuple[str, str]]:
-        parameters = (pair.split("=", 1) for pair in self._query.value.split("&"))
-        return [(f"CloudFront-{name}", value) for name, value in parameters]
+        """Return the values of the signed cookies by name; PathError if one of them, or the URL, is too long."""
+        check_length("the URL", len(self.url), MAX_URL, "CloudFront takes")
+        cookies = Secret([f"CloudFront-{parameter}".partition("=") for parameter in self._query.value.split("&")])
+        longest = max(len(name) + len(value) for name, _, value in cookies.value)
+        check_length("a signed cookie", longest, MAX_COOKIE, "browsers keep")
+        return {name: value for name, _, value in cookies.value}
 
 
-def _check_url_length(length: int) -> None:
-    if length > MAX_URL:
-        raise PathError(f"the URL is {length} bytes long; CloudFront takes {MAX_URL}")
-
-
-def _check_cookie_length(length: int) -> None:
-    if length > MAX_COOKIE:
-        raise PathError(f"a signed cookie is {length} bytes long; browsers keep {MAX_COOKIE}")
+def check_length(what: str, length: int, limit: int, who: str) -> None:
+    """Raise PathError if ``length`` is over ``limit``; ``who`` says whose limit it is."""
+    if length > limit:
+        raise PathError(f"{what} is {length} bytes long; {who} {limit}")

@@ -8,18 +8,17 @@ from __future__ import annotations
 import re
 from typing import Protocol
 
+from cfgate_middleware._core.checks import to_one_of
 from cfgate_middleware._core.encoding import to_base64
 from cfgate_middleware._core.problems import Problems, Secret, kind_of
 from cfgate_middleware.errors import SigningError
 
 HASH_ALGORITHMS = ("SHA256", "SHA1")  # the default first
-IMPLIED_HASH_ALGORITHM = "SHA1"  # what CloudFront assumes where there is no marker; AWS's own tools write none for it
-
 _KEY_PAIR_ID = re.compile(r"[A-Za-z0-9]+")
 
 # A memo keeps at most this many bytes, and forgets nothing before half of it is in use.
 MEMO_BYTES = 16 * 2**20
-_ENTRY_OVERHEAD = 200  # bytes that an entry costs beside its policy and its signature
+_ENTRY_OVERHEAD = 200  # bytes that an entry costs beside its policy and its parameters
 _LONGEST_REMEMBERED = 2048  # bytes of a policy; longer ones are rare, and would drive the others out
 
 
@@ -47,62 +46,44 @@ class Memo:
     for again. Threads may race; the loser signs once more, and the count errs by what they insert at once.
     """
 
-    __slots__ = ("_bytes", "_old", "_young")
-
     def __init__(self) -> None:
         self._bytes = 0
         self._young: dict[tuple[str, bytes], Secret[str]] = {}
         self._old: dict[tuple[str, bytes], Secret[str]] = {}
 
     def get(self, key_pair_id: str, policy: Secret[bytes]) -> Secret[str] | None:
-        """Return the signature that was kept for this policy, or None."""
-        signature = self._young.get((key_pair_id, policy.value))
-        if signature is None:
-            signature = self._old.get((key_pair_id, policy.value))
-            if signature is not None:
-                self.keep(key_pair_id, policy, signature)
-        return signature
+        parameters = self._young.get((key_pair_id, policy.value))
+        if parameters is None and (parameters := self._old.get((key_pair_id, policy.value))) is not None:
+            self.keep(key_pair_id, policy, parameters)
+        return parameters
 
-    def keep(self, key_pair_id: str, policy: Secret[bytes], signature: Secret[str]) -> None:
-        """Remember a signature, unless its policy is very long."""
-        length = len(policy.value)
-        if length > _LONGEST_REMEMBERED:
+    def keep(self, key_pair_id: str, policy: Secret[bytes], parameters: Secret[str]) -> None:
+        if len(policy.value) > _LONGEST_REMEMBERED:
             return
-        size = length + len(signature.value) + _ENTRY_OVERHEAD
+        size = len(policy.value) + len(parameters.value) + _ENTRY_OVERHEAD
         if self._bytes + size > MEMO_BYTES // 2:
             self._old, self._young, self._bytes = self._young, {}, 0
-        self._young[key_pair_id, policy.value] = signature
+        self._young[key_pair_id, policy.value] = parameters
         self._bytes += size
 
 
 class PolicySigner:
     """A signer as the gate uses it: signatures as URLs carry them, remembered if that is wanted."""
 
-    __slots__ = ("_memo", "_sign", "_suffix", "deterministic", "key_pair_id")
-
     def __init__(self, signer: SignerProtocol, memo: Memo) -> None:
         self.key_pair_id = signer.key_pair_id
         self.deterministic = bool(getattr(signer, "deterministic", True))
-        marker = "" if signer.hash_algorithm == IMPLIED_HASH_ALGORITHM else f"&Hash-Algorithm={signer.hash_algorithm}"
+        # Without a marker CloudFront assumes SHA1; AWS's own tools write none for it.
+        marker = "" if signer.hash_algorithm == "SHA1" else f"&Hash-Algorithm={signer.hash_algorithm}"
         self._suffix = f"&Key-Pair-Id={self.key_pair_id}{marker}"
         self._sign = signer.sign
         self._memo = memo
 
-    def sign(self, policy: Secret[bytes], reuse: bool) -> Secret[str]:
-        """Return the parameters that follow the policy in a signed URL; with ``reuse``, those that were given before.
-
-        Raises:
-            SigningError: if signing fails in any way.
-        """
-        if not reuse:
-            return self._new(policy)
-        parameters = self._memo.get(self.key_pair_id, policy)
-        if parameters is None:
-            parameters = self._new(policy)
-            self._memo.keep(self.key_pair_id, policy, parameters)
-        return parameters
-
-    def _new(self, policy: Secret[bytes]) -> Secret[str]:
+    def sign(self, policy: Secret[bytes], expires: int | None, reuse: bool) -> Secret[str]:
+        """Return CloudFront's own parameters for a custom policy, or a canned one that ends at ``expires``."""
+        parameters = self._memo.get(self.key_pair_id, policy) if reuse else None
+        if parameters is not None:
+            return parameters
         try:
             signature = Secret(self._sign(policy.value))
         except SigningError:
@@ -110,10 +91,13 @@ class PolicySigner:
         except Exception as error:
             raise SigningError(f"signer {self.key_pair_id} failed with {type(error).__name__}") from error
         if not isinstance(signature.value, bytes) or not signature.value:
-            raise SigningError(
-                f"signer {self.key_pair_id} returned {kind_of(signature.value)} instead of a signature in bytes"
-            )
-        return Secret(f"&Signature={to_base64(signature.value)}{self._suffix}")
+            what = kind_of(signature.value)
+            raise SigningError(f"signer {self.key_pair_id} returned {what} instead of a signature in bytes")
+        first = Secret(f"Policy={to_base64(policy.value)}" if expires is None else f"Expires={expires}")
+        parameters = Secret(f"{first.value}&Signature={to_base64(signature.value)}{self._suffix}")
+        if reuse:
+            self._memo.keep(self.key_pair_id, policy, parameters)
+        return parameters
 
 
 class Ring(Protocol):
@@ -126,10 +110,8 @@ def check_signer(signer: object) -> None:
     """Raise ValueError if an object does not implement :class:`SignerProtocol`."""
     hash_algorithm = getattr(signer, "hash_algorithm", None)
     if isinstance(signer, type) or hash_algorithm not in HASH_ALGORITHMS or not callable(getattr(signer, "sign", None)):
-        raise ValueError(
-            "expected a Signer, a KeyRing, or an object with key_pair_id, hash_algorithm ('SHA256' or 'SHA1') and "
-            "sign(message)"
-        )
+        members = "key_pair_id, hash_algorithm ('SHA256' or 'SHA1') and sign(message)"
+        raise ValueError(f"expected a Signer, a KeyRing, or an object with {members}")
     problems = Problems()
     problems.check("key_pair_id", to_key_pair_id, getattr(signer, "key_pair_id", None), secret=True)
     problems.raise_any()
@@ -147,9 +129,4 @@ def to_key_pair_id(value: object) -> str:
 
 def to_hash_algorithm(value: object) -> str:
     """Return the name of a hash algorithm, the default for None."""
-    if value is None:
-        return HASH_ALGORITHMS[0]
-    for name in HASH_ALGORITHMS:
-        if isinstance(value, str) and name == value:
-            return name  # of an enum's member, the plain text
-    raise ValueError("expected 'SHA256' or 'SHA1'")
+    return to_one_of(HASH_ALGORITHMS, HASH_ALGORITHMS[0] if value is None else value, "'SHA256' or 'SHA1'")

@@ -6,9 +6,11 @@ re-encodes it afterwards.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import ceil
 
-from cfgate_middleware._core.encoding import spell_path, spell_query, to_base64
+from cfgate_middleware._core.answers import Fields
+from cfgate_middleware._core.encoding import spell_path, spell_query
 from cfgate_middleware._core.grant import Grant
 from cfgate_middleware._core.policy import canned_policy
 from cfgate_middleware._core.problems import Secret
@@ -16,9 +18,8 @@ from cfgate_middleware._core.signed import Signed
 from cfgate_middleware._core.signer import Ring
 from cfgate_middleware.errors import ConfigError
 
-Pairs = tuple[tuple[str, str], ...]
 
-
+@dataclass(frozen=True, slots=True)
 class GrantSigner:
     """Signs grants for the objects of one distribution.
 
@@ -26,27 +27,16 @@ class GrantSigner:
     the same grant gets the same signature.
     """
 
-    __slots__ = ("_reuse_for", "base_url", "expires", "ring")
+    base_url: str
+    ring: Ring
+    expires: int
+    reuse_for: int = 0
 
-    def __init__(self, base_url: str, ring: Ring, expires: int, reuse_for: int = 0) -> None:
-        self.base_url = base_url
-        self.ring = ring
-        self.expires = expires
-        self._reuse_for = reuse_for
+    def sign(self, grant: Grant | None, path: str, spelled_path: str, own: Fields, now: float) -> Signed:
+        """Sign a grant for an object: its path below the base URL, decoded and as it is signed. None is a plain yes.
 
-    def sign(self, grant: Grant | None, path: str, spelled_path: str, own: Pairs, now: float) -> Signed:
-        """Sign a grant for an object.
-
-        Args:
-            grant: None for the plain yes: this object, nothing but an end.
-            path: decoded path of the object below the base URL.
-            spelled_path: the same path as it is signed.
-            own: parameters beside CloudFront's: those of the viewer that are kept, decoded.
-            now: epoch seconds.
-
-        Raises:
-            ConfigError: if the grant does not fit the object.
-            SigningError: if the signer fails.
+        ``own`` are parameters beside CloudFront's: those of the viewer that are kept, decoded; ``now`` is in epoch
+        seconds. ConfigError if the grant does not fit the object, SigningError if the signer fails.
         """
         signer = self.ring.current(now)
         seconds = self.expires
@@ -61,27 +51,23 @@ class GrantSigner:
         if own:
             url = f"{url}?{spell_query(own)}"
         end = ceil(now + seconds)
-        if self._reuse_for:
-            window = min(self._reuse_for, seconds)
+        if self.reuse_for:
+            window = min(self.reuse_for, seconds)
             end = -(-end // window) * window
-        reuse = self._reuse_for > 0
         if grant is None or grant.is_canned:
-            resource, policy = url, Secret(canned_policy(url, end))
-            query = Secret(f"Expires={end}{signer.sign(policy, reuse).value}")
+            resource, policy, expires = url, Secret(canned_policy(url, end)), end
         else:
-            resource = self._scoped(path, grant.scope) or url
+            resource, expires = self._scoped(path, grant.scope) or url, None
             policy = Secret(grant.to_policy(resource, end).to_bytes())
-            query = Secret(f"Policy={to_base64(policy.value)}{signer.sign(policy, reuse).value}")
+        query = signer.sign(policy, expires, self.reuse_for > 0)
         return Signed(url, resource, query, signer.key_pair_id, end)
 
     def _scoped(self, path: str, scope: str) -> str | None:
         """Return the wildcard resource of a scope: the only ``*`` that is ever signed is the one appended here."""
         if scope == "object":
             return None
-        if scope == "directory":
-            scope = path[: path.rindex("/") + 1]
-            if scope == "/":
-                raise ConfigError("the object lies at the root of the distribution; write scope='/' to grant all of it")
+        if scope == "directory" and (scope := path[: path.rindex("/") + 1]) == "/":
+            raise ConfigError("the object lies at the root of the distribution; write scope='/' to grant all of it")
         if not path.startswith(scope):
             raise ConfigError("the object lies outside the scope of its grant")
         return f"{self.base_url}{spell_path(scope)}*"

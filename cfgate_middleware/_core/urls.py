@@ -13,7 +13,6 @@ from cfgate_middleware._core.encoding import SPELLING, is_spelled_path
 
 # DG/private-content-creating-signed-url-canned-policy.html: own parameters must not use these names.
 RESERVED = ("Expires", "Policy", "Signature", "Key-Pair-Id", "Hash-Algorithm")
-_RESERVED_FOLDED = frozenset(name.lower() for name in RESERVED)
 
 # DG/RequestAndResponseBehaviorS3Origin.html: longer URLs are answered with 414.
 MAX_URL = 8192
@@ -28,15 +27,11 @@ _HOST_NAME = re.compile(
 
 def is_reserved(name: str) -> bool:
     """Return whether a decoded query parameter name belongs to CloudFront, in any letter case."""
-    return name.lower() in _RESERVED_FOLDED
+    return name.lower() in [reserved.lower() for reserved in RESERVED]
 
 
 def kept_parameters(query_string: str, names: frozenset[str]) -> tuple[tuple[str, str], ...]:
-    """Return the viewer's parameters of these names, decoded once; ``+`` is a space, as forms write it.
-
-    Raises:
-        ValueError: if one is given twice, or is not UTF-8 text.
-    """
+    """Return the viewer's parameters of these names, decoded once; ValueError if one is given twice or not UTF-8."""
     kept: dict[str, str] = {}
     for pair in query_string.split("&"):
         raw_name, _, raw_value = pair.partition("=")
@@ -49,6 +44,7 @@ def kept_parameters(query_string: str, names: frozenset[str]) -> tuple[tuple[str
 
 
 def _decoded(text: str, errors: str) -> str:
+    # A plus is a space, as forms write it.
     return unquote_to_bytes(text.replace("+", " ").encode("latin-1")).decode("utf-8", errors)
 
 
@@ -58,12 +54,9 @@ def folds_into(path: str, prefix: str) -> bool:
     Servers differ on ``\\`` (separator or text) and on ``//`` (squeezed before or after ``..`` is resolved), so
     every reading counts: a path is suspect if any of them leads inside.
     """
-    return any(
-        f"{folded}/".startswith(f"{prefix}/")
-        for text in {path, path.replace("\\", "/")}
-        for reading in (_SCHEME_AND_HOST.sub("", text),)
-        for folded in (_fold(reading), _fold(_fold(reading, keep_empty=True)))
-    )
+    readings = [_SCHEME_AND_HOST.sub("", text) for text in (path, path.replace("\\", "/"))]
+    folded = [_fold(reading) for reading in (*readings, *(_fold(reading, keep_empty=True) for reading in readings))]
+    return any(f"{result}/".startswith(f"{prefix}/") for result in folded)
 
 
 def _fold(path: str, keep_empty: bool = False) -> str:
@@ -77,17 +70,10 @@ def _fold(path: str, keep_empty: bool = False) -> str:
 
 
 def parse_base_url(text: str) -> str:
-    """Read a distribution's address and rebuild it from its checked parts.
+    """Read a distribution's address and rebuild it from its checked parts, without default port and trailing ``/``.
 
-    Args:
-        text: ``https://host``, ``http://host`` or a bare host (then https), optionally with a port and a base
-            path that is already spelled as it will be signed.
-
-    Returns:
-        scheme, lower-case host, port unless it is the default, and base path, without a trailing ``/``.
-
-    Raises:
-        ValueError: saying what is wrong and how to fix it.
+    ``text`` is ``https://host``, ``http://host`` or a bare host (then https), optionally with a port and a base path
+    that is already spelled as it will be signed. ValueError says what is wrong and how to fix it.
     """
     if re.search(r"[^\x21-\x7e]", text):
         raise ValueError("whitespace, controls and non-ASCII characters are refused (write an IDN host as xn--…)")
@@ -100,9 +86,8 @@ def parse_base_url(text: str) -> str:
     ):
         if char in text:
             raise ValueError(f"{char!r} is refused: {why}")
-    whole = text if "://" in text else f"https://{text}"
     try:
-        parts = urlsplit(whole)
+        parts = urlsplit(text if "://" in text else f"https://{text}")
         host, port = parts.hostname or "", parts.port
     except ValueError as error:
         raise ValueError(f"not a URL ({error})") from None
@@ -118,17 +103,12 @@ def parse_base_url(text: str) -> str:
         raise ValueError("port 0 cannot be connected to")
     if not is_spelled_path(parts.path):
         raise ValueError(f"the base path must be {SPELLING}")
-    default_port = {"https": 443, "http": 80}[parts.scheme]
-    port_suffix = "" if port in (None, default_port) else f":{port}"
+    port_suffix = "" if port in (None, {"https": 443, "http": 80}[parts.scheme]) else f":{port}"
     return f"{parts.scheme}://{bracketed_host}{port_suffix}{parts.path.rstrip('/')}"
 
 
 def parse_location(text: str) -> tuple[str, str]:
-    """Split a viewer URL without query, spelled as it is sent, into base URL and path; a bare host means ``/``.
-
-    Raises:
-        ValueError: saying what is wrong and how to fix it.
-    """
+    """Split a viewer URL without query, spelled as it is sent, into base URL and path; a bare host means ``/``."""
     scheme, _, rest = (text if "://" in text else f"https://{text}").partition("://")
     host, _, path = rest.partition("/")
     base_url = parse_base_url(f"{scheme}://{host}")

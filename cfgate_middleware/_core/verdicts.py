@@ -33,8 +33,6 @@ Verdict = bool | int | Grant | Literal[Pass.PASS] | Callable[..., Any]
 Authorizer = Callable[[dict[str, Any]], Verdict]
 """A plain callable that takes environ and returns a verdict."""
 
-Refusal = int  # the status of a no
-
 
 def name_authorizer(authorizer: object) -> str:
     """Return the name that errors use for an authorizer: its repr could show what it was built with."""
@@ -43,20 +41,17 @@ def name_authorizer(authorizer: object) -> str:
     if not callable(authorizer):
         raise ValueError("expected a callable that takes environ")
     if is_deferred(authorizer):
-        raise ValueError(
-            f"{_name(authorizer)} is a coroutine or generator function, whose result is always true; expected a plain "
-            "function that returns a verdict"
-        )
+        why = "a coroutine or generator function, whose result is always true"
+        raise ValueError(f"{_name(authorizer)} is {why}; expected a plain function that returns a verdict")
     return _name(authorizer)
 
 
 def judge(
     verdict: object, authorizer: str, is_response: Callable[[object], bool]
-) -> Grant | Refusal | Literal[Pass.PASS] | Callable[..., Any] | None:
+) -> Grant | int | Literal[Pass.PASS] | Callable[..., Any] | None:
     """Return None for a plain yes, a grant, the status of a refusal, PASS, or an application that answers.
 
-    Raises:
-        AuthorizerError: if it is none of these; it names the kind of the value and the authorizer, never the value.
+    If it is none of these, AuthorizerError names the kind of the value and the authorizer, never the value.
     """
     if verdict is True:
         return None

@@ -1,3 +1,1 @@
 """Keys: where they come from, which ones CloudFront accepts, and how they rotate."""
-
-from __future__ import annotations

@@ -12,7 +12,8 @@ import logging
 import os
 import textwrap
 import threading
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import boto3
@@ -20,8 +21,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from cfgate_middleware._core.problems import Secret
-from cfgate_middleware._keys.pem import PROBE, PublicKey
-from cfgate_middleware._keys.sources import RemoteKey
+from cfgate_middleware._keys.pem import PROBE, LoadedKey, PublicKey
 from cfgate_middleware.errors import CFGateError, ConfigError, SigningError
 
 # A viewer waits for KMS: two tries of at most three seconds each, and then a clear error.
@@ -35,51 +35,42 @@ _KEY_SPECS = {
     "RSA_2048": ("RSA", "RSASSA_PKCS1_V1_5_SHA_256", True),
 }
 
-
-class _Call(threading.local):
-    """Whether this thread is in a call from here."""
-
-    running = False
-
-
 # At DEBUG botocore logs whole answers, which hold keys and signatures; those of other clients are left alone.
-_call_here = _Call()
-logging.getLogger("botocore.parsers").addFilter(lambda record: not _call_here.running)
+_thread = threading.local()
+logging.getLogger("botocore.parsers").addFilter(lambda record: not getattr(_thread, "asks", False))
 
 
-class KmsKey(RemoteKey):
-    """A private key in KMS; its public half is fetched once and proves the signatures.
-
-    Args:
-        key: id, ARN or alias of a KMS key with key spec ``ECC_NIST_P256`` or ``RSA_2048`` and usage ``SIGN_VERIFY``.
+def open_kms_key(source: str) -> Secret[LoadedKey]:
+    """Return a key in KMS, by its id, ARN or alias; its public half is fetched once and proves what it signs.
 
     Raises:
         ConfigError: if KMS does not answer, or the key is not one that CloudFront accepts.
     """
+    client = _make_client(source, ConfigError)
+    with _asking(source, "GetPublicKey", ConfigError):
+        answer = dict(client.get_public_key(KeyId=source.partition(":")[2]))
+    spec = answer.get("KeySpec") or answer.get("CustomerMasterKeySpec")  # the older name of the same
+    usage = answer.get("KeyUsage")
+    if spec not in _KEY_SPECS or usage != "SIGN_VERIFY":
+        raise ConfigError(
+            f"{source} has key spec {spec} and usage {usage}; expected {' or '.join(_KEY_SPECS)} and SIGN_VERIFY"
+        )
+    kind, algorithm, deterministic = _KEY_SPECS[spec]
+    lines = textwrap.wrap(base64.b64encode(answer.get("PublicKey", b"")).decode("ascii"), 64)
+    pem = Secret("\n".join(["-----BEGIN PUBLIC KEY-----", *lines, "-----END PUBLIC KEY-----", ""]))
+    kms = _Kms(source, algorithm)
+    if not PublicKey(pem).verifies(kms.ask(client, Secret(PROBE), ConfigError), Secret(PROBE), "SHA256"):
+        raise ConfigError(f"{source}: its signatures do not verify with its public key")
+    return Secret(LoadedKey(kind, "SHA256", deterministic, pem.value, kms.sign))
 
-    def __init__(self, key: str) -> None:
-        self._key = key
-        self._source = f"kms:{key}"
-        self._clients: dict[int, Any] = {}
-        client = self._client(ConfigError)
-        answer = _call(self._source, "GetPublicKey", lambda: dict(client.get_public_key(KeyId=key)), ConfigError)
-        key_spec = answer.get("KeySpec") or answer.get("CustomerMasterKeySpec")  # the older name of the same
-        usage = answer.get("KeyUsage")
-        if key_spec not in _KEY_SPECS or usage != "SIGN_VERIFY":
-            raise ConfigError(
-                f"{self._source} has key spec {key_spec} and usage {usage}; expected "
-                f"{' or '.join(_KEY_SPECS)} and SIGN_VERIFY"
-            )
-        self.kind, self._algorithm, self.deterministic = _KEY_SPECS[key_spec]
-        lines = textwrap.wrap(base64.b64encode(answer.get("PublicKey", b"")).decode("ascii"), 64)
-        self._public_key_pem = "\n".join(["-----BEGIN PUBLIC KEY-----", *lines, "-----END PUBLIC KEY-----", ""])
-        try:
-            proof = Secret(self.sign(PROBE))
-        except SigningError as error:
-            raise ConfigError(str(error)) from error
-        if not PublicKey(Secret(self._public_key_pem)).verifies(proof, Secret(PROBE), self.hash_algorithm):
-            raise ConfigError(f"{self._source}: its signatures do not verify with its public key")
-        self._clients = {}  # no connection is kept, so none is shared with the processes that a server forks
+
+class _Kms:
+    """Signs with a key in KMS."""
+
+    def __init__(self, source: str, algorithm: str) -> None:
+        self._source = source
+        self._algorithm = algorithm
+        self._clients: dict[int, Any] = {}  # by process, so that no fork shares one
 
     def sign(self, message: bytes) -> bytes:
         policy = Secret(message)
@@ -87,83 +78,38 @@ class KmsKey(RemoteKey):
         length = len(policy.value)
         if length > _MAX_MESSAGE:
             raise SigningError(f"{self._source}: the policy is {length} bytes long; KMS signs at most {_MAX_MESSAGE}")
-        client = self._client()
-
-        def call() -> Any:
-            return client.sign(
-                KeyId=self._key, Message=policy.value, MessageType="RAW", SigningAlgorithm=self._algorithm
-            )["Signature"]
-
-        # Not bound to a name: it is a signature, and what KMS returns has no type.
-        return _call(self._source, "Sign", call, SigningError)  # type: ignore[no-any-return]
-
-    def public_key_pem(self) -> str:
-        return self._public_key_pem
-
-    def _client(self, failure: type[CFGateError] = SigningError) -> Any:
-        process = os.getpid()
-        client = self._clients.get(process)
+        client = self._clients.get(os.getpid())
         if client is None:
-            client = _make_client("kms", self._source, self._key, failure)
-            self._clients = {process: client}
-        return client
+            client = _make_client(self._source, SigningError)
+            self._clients = {os.getpid(): client}
+        return self.ask(client, policy, SigningError).value
+
+    def ask(self, client: Any, policy: Secret[bytes], failure: type[CFGateError]) -> Secret[bytes]:
+        key, algorithm = self._source.partition(":")[2], self._algorithm
+        with _asking(self._source, "Sign", failure):
+            answer = Secret(client.sign(KeyId=key, Message=policy.value, MessageType="RAW", SigningAlgorithm=algorithm))
+            return Secret(answer.value["Signature"])
 
 
-def open_kms_key(key: str) -> Secret[KmsKey]:
-    """Return a key in KMS."""
-    return Secret(KmsKey(key))
-
-
-def read_secret(name: str) -> Secret[str]:
-    """Return the PEM in a secret of Secrets Manager, as text, as bytes, or in one field of a JSON object."""
-    source = f"secretsmanager:{name}"
-    client = _make_client("secretsmanager", source, name, ConfigError)
-    answer = Secret(_call(source, "GetSecretValue", lambda: dict(client.get_secret_value(SecretId=name)), ConfigError))
-    return _to_pem(source, Secret(answer.value.get("SecretString") or answer.value.get("SecretBinary")))
-
-
-def read_parameter(name: str) -> Secret[str]:
-    """Return the PEM in a parameter of Parameter Store, decrypted if it is a SecureString."""
-    source = f"ssm:{name}"
-    client = _make_client("ssm", source, name, ConfigError)
-
-    def call() -> Any:
-        return client.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"]
-
-    return _to_pem(source, Secret(_call(source, "GetParameter", call, ConfigError)))
-
-
-def _make_client(service: str, source: str, name: str, failure: type[CFGateError]) -> Any:
-    """Return a client for the region in the name, if it is an ARN, or for the one boto3 is set up for."""
-    parts = name.split(":")
-    region = parts[3] if parts[0] == "arn" and len(parts) > 5 else None
-
-    def make() -> Any:
-        # A session of its own: boto3's default one is shared, and making clients with it is not thread-safe.
-        return boto3.session.Session(region_name=region).client(service, config=_CONFIG)
-
-    return _call(source, "client", make, failure)
-
-
-def _call(source: str, operation: str, call: Callable[[], Any], failure: type[CFGateError]) -> Any:
-    """Call AWS; what fails names source, operation and AWS's code, and nothing that was sent or kept."""
-    _call_here.running = True
-    try:
-        return call()
-    except ClientError as error:
-        code = error.response.get("Error", {}).get("Code", "an unknown code")
-        raise failure(f"{source}: {operation} failed with {code}") from error
-    except Exception as error:  # a malformed answer included: what is asked for may be missing in it
-        raise failure(f"{source}: {operation} failed with {type(error).__name__}") from error
-    finally:
-        _call_here.running = False
-
-
-def _to_pem(source: str, value: Secret[Any]) -> Secret[str]:
-    text = Secret(_as_text(value.value))
+def read_pem(source: str) -> Secret[str]:
+    """Return the PEM that a secret of Secrets Manager or a parameter of Parameter Store holds, as it is or in JSON."""
+    service, _, name = source.partition(":")
+    client = _make_client(source, ConfigError)
+    if service == "ssm":
+        with _asking(source, "GetParameter", ConfigError):
+            value = Secret(client.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"])
+    else:
+        with _asking(source, "GetSecretValue", ConfigError):
+            answer = Secret(dict(client.get_secret_value(SecretId=name)))
+        value = Secret(answer.value.get("SecretString") or answer.value.get("SecretBinary"))
+    text = Secret(value.value.decode("utf-8", "replace") if isinstance(value.value, bytes) else value.value)
     fields: Secret[list[object]] = Secret([text.value])
-    if text.value.lstrip()[:1] in ("{", "["):
-        fields = _json_fields(source, text)
+    if isinstance(text.value, str) and text.value.lstrip()[:1] in ("{", "["):
+        try:
+            members = Secret(json.loads(text.value))
+        except ValueError:
+            raise ConfigError(f"{source} begins like JSON but is not JSON") from None  # the cause holds all of it
+        fields = Secret(list(members.value.values()) if isinstance(members.value, dict) else [])
     found = Secret([field for field in fields.value if isinstance(field, str) and "-----BEGIN" in field])
     count = len(found.value)
     if count != 1:
@@ -171,15 +117,25 @@ def _to_pem(source: str, value: Secret[Any]) -> Secret[str]:
     return Secret(found.value[0])
 
 
-def _as_text(value: object) -> str:
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    return value if isinstance(value, str) else ""
+def _make_client(source: str, failure: type[CFGateError]) -> Any:
+    """Return a client for the region in the name, if it is an ARN, or for the one boto3 is set up for."""
+    service, *name = source.split(":")
+    region = name[3] if name[0] == "arn" and len(name) > 5 else None
+    with _asking(source, "client", failure):
+        # A session of its own: boto3's default one is shared, and making clients with it is not thread-safe.
+        return boto3.session.Session(region_name=region).client(service, config=_CONFIG)
 
 
-def _json_fields(source: str, text: Secret[str]) -> Secret[list[object]]:
+@contextmanager
+def _asking(source: str, operation: str, failure: type[CFGateError]) -> Iterator[None]:
+    """Ask AWS; an error names source, operation and AWS's code, and nothing that was sent or kept."""
+    _thread.asks = True
     try:
-        members = Secret(json.loads(text.value))
-    except ValueError:
-        raise ConfigError(f"{source} begins like JSON but is not JSON") from None  # the cause holds all of it
-    return Secret(list(members.value.values()) if isinstance(members.value, dict) else [])
+        yield
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "an unknown code")
+        raise failure(f"{source}: {operation} failed with {code}") from error
+    except Exception as error:  # a malformed answer included: what is asked for may be missing in it
+        raise failure(f"{source}: {operation} failed with {type(error).__name__}") from error
+    finally:
+        _thread.asks = False

@@ -18,7 +18,7 @@ from cfgate_middleware._core.signer import Memo, PolicySigner, SignerProtocol, c
 from cfgate_middleware._keys.signer import Signer
 from cfgate_middleware.errors import ConfigError, SigningError
 
-LINES = "lines 'KEY_PAIR_ID SOURCE [ISO-8601 activation time]'"
+_LINES = "lines 'KEY_PAIR_ID SOURCE [ISO-8601 activation time]'"
 _LINE = re.compile(r"(\S+)\s+(.*?\S)(?:\s+(\d{4}-\d\d-\d\d\S*))?")
 
 
@@ -37,9 +37,23 @@ class KeyRing:
 
     def __init__(self, keys: Iterable[SignerProtocol | tuple[SignerProtocol, datetime | float]]) -> None:
         self._newest_first: tuple[tuple[PolicySigner, int], ...] = ()
-        members = Secret(keys)
+        members: Secret[Any] = Secret(keys)
         del keys  # in which a key may have been put by mistake
-        self._newest_first = tuple(reversed(_to_entries(members)))
+        if not isinstance(members.value, Iterable) or isinstance(members.value, str | bytes):
+            raise ConfigError(f"the key ring is {kind_of(members.value)}; expected an iterable of signers")
+        problems = Problems()
+        memo = Memo()
+        checked = [
+            problems.check(f"key {number}", lambda member: _to_entry(member, memo), member)
+            for number, member in enumerate(map(Secret, members.value), start=1)
+        ]
+        self._newest_first = tuple(entry for entry in reversed(checked) if entry is not None)
+        ids = [signer.key_pair_id for signer, _ in self._newest_first]
+        for key_pair_id in sorted({name for name in ids if ids.count(name) > 1}):
+            problems.add(f"key pair id {key_pair_id} occurs twice in the ring; a new key gets a new id at CloudFront")
+        if not checked:
+            problems.add("the key ring is empty; expected at least one key")
+        problems.raise_any()
 
     def current(self, now: float) -> PolicySigner:
         """Return the key that signs at ``now`` (epoch seconds).
@@ -57,25 +71,6 @@ class KeyRing:
         return f"<KeyRing {' '.join(signer.key_pair_id for signer, _ in reversed(self._newest_first))}>"
 
 
-def _to_entries(members: Secret[Any]) -> list[tuple[PolicySigner, int]]:
-    if not isinstance(members.value, Iterable) or isinstance(members.value, str | bytes):
-        raise ConfigError(f"the key ring is {kind_of(members.value)}; expected an iterable of signers")
-    problems = Problems()
-    memo = Memo()
-    checked = [
-        problems.check(f"key {number}", lambda member: _to_entry(member, memo), member)
-        for number, member in enumerate(map(Secret, members.value), start=1)
-    ]
-    entries = [entry for entry in checked if entry is not None]
-    ids = [signer.key_pair_id for signer, _ in entries]
-    for key_pair_id in sorted({name for name in ids if ids.count(name) > 1}):
-        problems.add(f"key pair id {key_pair_id} occurs twice in the ring; a new key gets a new id at CloudFront")
-    if not checked:
-        problems.add("the key ring is empty; expected at least one key")
-    problems.raise_any()
-    return entries
-
-
 def _to_entry(member: Secret[Any], memo: Memo) -> tuple[PolicySigner, int]:
     pair = Secret(member.value if isinstance(member.value, tuple) else (member.value, 0))
     if len(pair.value) != 2:
@@ -84,53 +79,45 @@ def _to_entry(member: Secret[Any], memo: Memo) -> tuple[PolicySigner, int]:
     return PolicySigner(pair.value[0], memo), to_epoch(pair.value[1])
 
 
-def load_ring(entries: Secret[Iterable[Any]], hash_algorithm: object = None, folder: Path | None = None) -> KeyRing:
-    """Load every key of a ring.
+def load_ring(given: Secret[Any], hash_algorithm: object = None, folder: Path | None = None) -> KeyRing:
+    """Load a ring from a text or an iterable of lines ``KEY_PAIR_ID SOURCE [ISO-8601 activation time]``, oldest first.
 
-    Args:
-        entries: lines ``KEY_PAIR_ID SOURCE [ISO-8601 activation time]``, oldest key first, or tuples of the same, in
-            which a source may also be a key object and an activation time an aware datetime or epoch seconds. Empty
-            lines and those that begin with ``#`` are skipped.
-        hash_algorithm: for all keys.
-        folder: where relative paths start; the working directory by default.
+    A member may also be a tuple of the same, with any source that a Signer takes, and an aware datetime or epoch
+    seconds for a time. Empty lines and those that begin with ``#`` are skipped; relative paths start at ``folder``.
 
     Raises:
         ConfigError: naming every line that cannot be used.
     """
+    entries = Secret(given.value.splitlines() if isinstance(given.value, str) else given.value)
+    if not isinstance(entries.value, Iterable) or isinstance(entries.value, bytes):
+        raise ConfigError(f"keys: expected a KeyRing, or {_LINES}, or file:PATH")
     problems = Problems()
-    loaded: list[Any] = []
-    for number, entry in enumerate(map(Secret, entries.value), start=1):
-        if not _is_comment(entry):
-            loaded.append(
-                problems.check(f"keys, line {number}", lambda line: _load_key(line, hash_algorithm, folder), entry)
-            )
+    loaded = [
+        problems.check(f"keys, line {number}", lambda line: _load_key(line, hash_algorithm, folder), entry)
+        for number, entry in enumerate(map(Secret, entries.value), start=1)
+        if not isinstance(entry.value, str) or entry.value.lstrip()[:1] not in ("", "#")
+    ]
     problems.raise_any()
     ring = problems.check("keys", KeyRing, loaded)
     problems.raise_any()
     return cast("KeyRing", ring)
 
 
-def _split_line(line: str) -> tuple[str | None, ...]:
-    match = _LINE.fullmatch(line.strip())
-    return match.groups() if match else ()
-
-
-def _is_comment(entry: Secret[Any]) -> bool:
-    return isinstance(entry.value, str) and entry.value.lstrip()[:1] in ("", "#")
-
-
-def _load_key(entry: Secret[Any], hash_algorithm: object, folder: Path | None) -> tuple[Signer, Any]:
+def _load_key(entry: Secret[Any], hash_algorithm: Any, folder: Path | None) -> tuple[Signer, Any]:
     """Load one entry of a ring; what it holds is not shown, because a key may be in the wrong place."""
-    fields = Secret(_split_line(entry.value) if isinstance(entry.value, str) else entry.value)
+    fields = entry
+    if isinstance(entry.value, str):
+        match = Secret(_LINE.fullmatch(entry.value.strip()))
+        fields = Secret(match.value and match.value.groups())
     if not isinstance(fields.value, tuple) or len(fields.value) not in (2, 3):
-        raise ValueError(f"expected {LINES}, such as 'K2JCJMDEHXQW5F /etc/keys/new.pem 2026-12-01T00:00:00Z'")
-    active_from: object = (*fields.value, None)[2]
-    if isinstance(active_from, str):
+        raise ValueError(f"expected {_LINES}, such as 'K2JCJMDEHXQW5F /etc/keys/new.pem 2026-12-01T00:00:00Z'")
+    active_from = Secret((*fields.value, None)[2])
+    if isinstance(active_from.value, str):
         try:
-            active_from = datetime.fromisoformat(active_from)
+            active_from = Secret(datetime.fromisoformat(active_from.value))
         except ValueError:
             raise ValueError(
-                f"the activation time is {kind_of(active_from)}; expected ISO 8601 such as 2026-12-01T00:00:00Z"
+                f"the activation time is {kind_of(active_from.value)}; expected ISO 8601 such as 2026-12-01T00:00:00Z"
             ) from None
-    signer = Signer.load(Secret(fields.value[0]), Secret(fields.value[1]), hash_algorithm, folder)
-    return signer, 0 if active_from is None else active_from
+    signer = Signer(fields.value[0], fields.value[1], hash_algorithm, _folder=folder)
+    return signer, 0 if active_from.value is None else active_from.value

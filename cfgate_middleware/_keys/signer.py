@@ -8,8 +8,8 @@ from typing import Any, cast
 
 from cfgate_middleware._core.problems import Problems, Secret
 from cfgate_middleware._core.signer import to_hash_algorithm, to_key_pair_id
-from cfgate_middleware._keys.pem import PrivateKey
-from cfgate_middleware._keys.sources import RemoteKey, read_source
+from cfgate_middleware._keys.pem import LoadedKey, load_private_key
+from cfgate_middleware._keys.sources import read_source
 
 logger = logging.getLogger("cfgate_middleware")
 
@@ -35,48 +35,33 @@ class Signer:
 
     __slots__ = ("_key", "deterministic", "hash_algorithm", "key_pair_id", "kind")
 
-    def __init__(self, key_pair_id: str, private_key: Any, hash_algorithm: str | None = None) -> None:
+    def __init__(
+        self, key_pair_id: str, private_key: Any, hash_algorithm: str | None = None, *, _folder: Path | None = None
+    ) -> None:
         pair = Secret((key_pair_id, private_key))
         del key_pair_id, private_key  # so that no error tracker finds a key here, in whichever place
-        self._load(Secret(pair.value[0]), Secret(pair.value[1]), hash_algorithm, None)
-
-    @classmethod
-    def load(
-        cls, key_pair_id: Secret[Any], source: Secret[Any], hash_algorithm: object = None, folder: Path | None = None
-    ) -> Signer:
-        """Return a signer whose id and source may not be shown; relative paths start at ``folder``."""
-        signer = cls.__new__(cls)
-        signer._load(key_pair_id, source, hash_algorithm, folder)
-        return signer
-
-    def _load(self, key_pair_id: Secret[Any], source: Secret[Any], hash_algorithm: Any, folder: Path | None) -> None:
         problems = Problems()
-        self.key_pair_id = problems.check("key_pair_id", to_key_pair_id, key_pair_id.value, secret=True) or ""
+        self.key_pair_id = problems.check("key_pair_id", to_key_pair_id, pair.value[0], secret=True) or ""
         algorithm = problems.check("hash_algorithm", to_hash_algorithm, hash_algorithm)
-        material = problems.check("private_key", lambda value: read_source(value, folder), source)
+        material = problems.check("private_key", lambda source: read_source(source, _folder), Secret(pair.value[1]))
         problems.raise_any()
-        legacy = self.key_pair_id.startswith("APKA")
-        key = problems.check("private_key", lambda value: _to_key(value, algorithm, legacy), material)
+        key = Secret(problems.check("private_key", lambda value: _to_key(value, algorithm, self.key_pair_id), material))
         problems.raise_any()
-        self._key = cast("PrivateKey | RemoteKey", key)
+        self._key = cast("LoadedKey", key.value)
         self.kind = self._key.kind
         self.hash_algorithm = self._key.hash_algorithm
         self.deterministic = self._key.deterministic
-        if not self.deterministic and isinstance(self._key, PrivateKey):
-            logger.info(
-                "key %s: this OpenSSL has no RFC 6979, so equal ECDSA policies get unequal signatures", self.key_pair_id
-            )
 
     def sign(self, message: bytes) -> bytes:
         """Sign ``message``: PKCS#1 v1.5 for RSA, ASN.1 DER for ECDSA."""
         try:
-            return self._key.sign(message)
+            return self._key.sign(message, *self._key.arguments)
         finally:
             del message  # a policy, which no error tracker may see
 
     def public_key_pem(self) -> str:
         """Return the public half as the SPKI PEM that is uploaded to CloudFront."""
-        return self._key.public_key_pem()
+        return self._key.public_key_pem
 
     def __repr__(self) -> str:
         if not hasattr(self, "deterministic"):
@@ -84,10 +69,12 @@ class Signer:
         return f"<Signer {self.key_pair_id} {self.kind} {self.hash_algorithm}>"
 
 
-def _to_key(material: Secret[Any], hash_algorithm: Any, legacy: bool) -> PrivateKey | RemoteKey:
-    if not isinstance(material.value, RemoteKey):
-        return PrivateKey(material, hash_algorithm, legacy)
-    key: RemoteKey = material.value
-    if hash_algorithm != key.hash_algorithm:
-        raise ValueError(f"this store signs with {key.hash_algorithm} only; leave hash_algorithm out")
-    return key
+def _to_key(material: Secret[Any], hash_algorithm: Any, key_pair_id: str) -> LoadedKey:
+    if isinstance(material.value, LoadedKey):
+        if hash_algorithm != material.value.hash_algorithm:
+            raise ValueError(f"this store signs with {material.value.hash_algorithm} only; leave hash_algorithm out")
+        return material.value
+    key = Secret(load_private_key(material, hash_algorithm, key_pair_id))
+    if not key.value.deterministic:
+        logger.info("key %s: this OpenSSL has no RFC 6979, so equal ECDSA policies get unequal signatures", key_pair_id)
+    return key.value

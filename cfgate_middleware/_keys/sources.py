@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib
 import os
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,59 +15,28 @@ from typing import Any
 from cfgate_middleware._core.problems import Secret, kind_of
 
 
-class RemoteKey(ABC):
-    """A private key that stays where it is and signs there, with SHA-256."""
-
-    kind: str  # "RSA" or "ECDSA"
-    deterministic: bool  # whether equal messages get equal signatures
-    hash_algorithm = "SHA256"
-
-    @abstractmethod
-    def sign(self, message: bytes) -> bytes:
-        """Sign ``message``: PKCS#1 v1.5 for RSA, ASN.1 DER for ECDSA."""
-
-    @abstractmethod
-    def public_key_pem(self) -> str:
-        """Return the public half as SPKI PEM."""
-
-
 def read_source(source: Secret[Any], folder: Path | None = None) -> Secret[Any]:
-    """Return what a source holds.
+    """Return what a source holds: PEM as str or bytes, a ``cryptography`` key, or a loaded key.
 
-    Args:
-        source: a path (str or PathLike), PEM as str or bytes, a ``cryptography`` key, or a reference: ``env:NAME`` (the
-            environment variable holds PEM), ``kms:KEY``, ``secretsmanager:NAME``, ``ssm:NAME``.
-        folder: where relative paths start; the working directory by default.
-
-    Returns:
-        PEM as str or bytes, a key object, or a :class:`RemoteKey`.
+    A source is one of these, a path (str or PathLike, relative to ``folder`` or else the working directory), or a
+    reference such as ``env:NAME``.
 
     Raises:
         ValueError: saying what could not be read.
     """
-    if isinstance(source.value, os.PathLike):
-        return _read_file(source, folder)
-    if not isinstance(source.value, str) or "-----BEGIN" in source.value:
+    if isinstance(source.value, str) and "-----BEGIN" not in source.value:
+        if "${" in source.value or "$(" in source.value:
+            raise ValueError(
+                f"{kind_of(source.value)} holds a shell placeholder that nothing filled in; write env:NAME to read "
+                "the environment variable NAME"
+            )
+        for store, read in _STORES.items():
+            if source.value == f"{store}:":
+                raise ValueError(f"nothing follows {store}:; expected {store}:NAME")
+            if source.value.startswith(f"{store}:"):
+                return read(source.value)
+    elif not isinstance(source.value, os.PathLike):
         return source
-    if "${" in source.value or "$(" in source.value:
-        raise ValueError(
-            f"{kind_of(source.value)} holds a shell placeholder that nothing filled in; write env:NAME to read the "
-            "environment variable NAME"
-        )
-    store = source.value.partition(":")[0]
-    if not is_reference(source):
-        return _read_file(source, folder)
-    if source.value == f"{store}:":
-        raise ValueError(f"nothing follows {store}:; expected {store}:NAME")
-    return _STORES[store](source.value.partition(":")[2])
-
-
-def is_reference(source: Secret[Any]) -> bool:
-    """Return whether a source names a store, such as ``env:``."""
-    return isinstance(source.value, str) and ":" in source.value and source.value.partition(":")[0] in _STORES
-
-
-def _read_file(source: Secret[Any], folder: Path | None) -> Secret[Any]:
     try:
         return Secret((folder or Path()).joinpath(source.value).read_bytes())
     except (OSError, ValueError) as error:
@@ -79,13 +47,14 @@ def _read_file(source: Secret[Any], folder: Path | None) -> Secret[Any]:
     )
 
 
-def _read_environment(name: str) -> Secret[Any]:
+def _read_environment(source: str) -> Secret[Any]:
+    name = source.partition(":")[2]
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
         raise ValueError("no variable name follows env:; expected env:NAME")
-    pem = Secret(os.environ.get(name))
+    pem = Secret(os.environ.get(name, ""))
     if not pem.value:
         raise ValueError(f"the environment variable {name} is not set")
-    if "-----BEGIN" not in (pem.value or ""):
+    if "-----BEGIN" not in pem.value:
         raise ValueError(
             f"the environment variable {name} holds {kind_of(pem.value)} and no PEM; it must hold the key itself, "
             "not a path"
@@ -93,24 +62,18 @@ def _read_environment(name: str) -> Secret[Any]:
     return pem
 
 
-def _aws(function: str) -> Callable[[str], Secret[Any]]:
-    """Return a reader that imports what speaks to AWS when it is used, because most people keep no key there."""
-
-    def read(reference: str) -> Secret[Any]:
-        try:
-            module = importlib.import_module("cfgate_middleware._keys.aws")
-        except ImportError as error:
-            raise ValueError("keys kept at AWS need boto3: pip install 'cfgate-middleware[aws]'") from error
-        secret: Secret[Any] = getattr(module, function)(reference)
-        return secret
-
-    return read
+def _aws() -> Any:
+    """Import what speaks to AWS only when it is used, because most people keep no key there."""
+    try:
+        return importlib.import_module("cfgate_middleware._keys.aws")
+    except ImportError as error:
+        raise ValueError("keys kept at AWS need boto3: pip install 'cfgate-middleware[aws]'") from error
 
 
 # Where a reference leads: one row per store.
 _STORES: dict[str, Callable[[str], Secret[Any]]] = {
     "env": _read_environment,
-    "kms": _aws("open_kms_key"),
-    "secretsmanager": _aws("read_secret"),
-    "ssm": _aws("read_parameter"),
+    "kms": lambda source: _aws().open_kms_key(source),
+    "secretsmanager": lambda source: _aws().read_pem(source),
+    "ssm": lambda source: _aws().read_pem(source),
 }

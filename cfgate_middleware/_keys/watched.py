@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cfgate_middleware._core.problems import Secret
 from cfgate_middleware._core.signer import PolicySigner
-from cfgate_middleware._keys.ring import KeyRing, load_ring
+from cfgate_middleware._keys.ring import load_ring
 from cfgate_middleware.errors import ConfigError, SigningError
 
 logger = logging.getLogger("cfgate_middleware")
@@ -24,9 +24,7 @@ class WatchedRing:
     is logged, once per change. A symbolic link is followed, so that Kubernetes can swap a mounted secret.
 
     Args:
-        path: of a file with lines ``KEY_PAIR_ID SOURCE [ISO-8601 activation time]``; relative sources start at its
-            folder.
-        hash_algorithm: as for :class:`Signer`.
+        path: of a file with lines as :func:`load_ring` takes them; relative sources start at its folder.
         interval: seconds between two checks of the file at least.
         clock: monotonic seconds.
 
@@ -49,7 +47,7 @@ class WatchedRing:
         self._checking: dict[int, threading.Lock] = {}
         self._next_check = clock() + interval
         try:
-            self._ring, self._state = self._load(time.time(), self._file_state())
+            self._load(time.time(), self._file_state())
         except ConfigError:
             raise
         except (OSError, ValueError) as error:
@@ -79,11 +77,11 @@ class WatchedRing:
         self._next_check = seconds + self._interval
         state: object = None
         try:
-            state = found = self._file_state()
-            if found != self._state:
-                self._ring, self._state = self._load(now, found)
+            state = self._file_state()
+            if state != self._state:
+                self._load(now, state)
                 logger.info("ring file %s: loaded %r", self._path, self._ring)
-            elif found != self._reported:
+            elif state != self._reported:
                 logger.info("ring file %s: back to the version in use, %r", self._path, self._ring)
             self._reported = self._state
         except Exception as error:  # whatever it is, no viewer's request fails for it
@@ -93,20 +91,18 @@ class WatchedRing:
                 reason = text or type(error).__name__
                 logger.error("ring file %s: %s; the current keys stay in use", self._path, reason)
 
-    def _file_state(self) -> tuple[int, ...]:
+    def _file_state(self) -> object:
         stat = self._path.stat()
         return stat.st_mtime_ns, stat.st_size, stat.st_ino, stat.st_dev
 
-    def _load(self, now: float, state: tuple[int, ...]) -> tuple[KeyRing, tuple[int, ...]]:
-        """Return the ring in the file, every key proven and one active, and the state of the file it is from.
+    def _load(self, now: float, state: object) -> None:
+        """Load the file in this state, with every key proven and one active at ``now``.
 
-        A file that was swapped meanwhile is loaded again: no id may get the key that another version of the ring keeps
-        under the same name.
+        If it was swapped meanwhile, load it again: no id may get the key of the same name in another version.
         """
         while True:
             try:
-                lines = Secret(self._path.read_text("utf-8-sig").splitlines())
-                ring = load_ring(lines, self._hash_algorithm, self._path.parent)
+                ring = load_ring(Secret(self._path.read_text("utf-8-sig")), self._hash_algorithm, self._path.parent)
                 ring.current(now)
             except SigningError as error:
                 raise ConfigError(f"keys: {error}") from error
@@ -114,4 +110,5 @@ class WatchedRing:
                 raise ConfigError("keys: the ring file is not UTF-8 text") from None  # the cause holds all of it
             before, state = state, self._file_state()
             if before == state:
-                return ring, state
+                self._ring, self._state = ring, state
+                return
