@@ -48,10 +48,8 @@ def fail(problem: object) -> int:
 @pytest.mark.parametrize(
     ("value", "secret", "expected"),
     [
-        ("x", False, ("name='x': expected more",)),
-        ("x", True, ("name is a str of 1 characters: expected more",)),
-        (Secret("x"), False, ("name: expected more",)),
-        (None, False, ("name is missing: expected more",)),
+        *(("x", False, ("name='x': expected more",)), ("x", True, ("name is a str of 1 characters: expected more",))),
+        *((Secret("x"), False, ("name: expected more",)), (None, False, ("name is missing: expected more",))),
         ("both", False, ("name: one", "name: two")),
     ],
 )

@@ -300,10 +300,8 @@ def test_a_grant_chooses_what_is_signed(query: str, grant: Grant, resource: str)
 @pytest.mark.parametrize(
     ("options", "grant", "end"),
     [
-        ({"expires": 1}, Grant(), NOW + 1),
-        ({"expires": 3600}, Grant(), NOW + 3600),
-        ({"expires": 3600}, Grant(expires=7), NOW + 7),
-        ({"expires": 90, "reuse_for": 80}, Grant(), NOW + 160),
+        *(({"expires": 1}, Grant(), NOW + 1), ({"expires": 3600}, Grant(), NOW + 3600)),
+        *(({"expires": 3600}, Grant(expires=7), NOW + 7), ({"expires": 90, "reuse_for": 80}, Grant(), NOW + 160)),
         ({"expires": 90, "reuse_for": 80}, Grant(expires=50), NOW + 50),
     ],
     ids=str,

@@ -47,8 +47,7 @@ KEPT: dict[str, list[tuple[Any, Any]]] = {
         *((None, None), (0, 0), (MAX_EPOCH, MAX_EPOCH), (NOW + 0.25, NOW + 1)),
         (datetime.fromtimestamp(NOW, UTC), NOW),
         (datetime.fromtimestamp(NOW, timezone(timedelta(hours=5, minutes=30))), NOW),
-        (datetime.fromtimestamp(NOW, UTC) + timedelta(microseconds=1), NOW + 1),
-        (datetime.fromtimestamp(0, UTC), 0),
+        *((datetime.fromtimestamp(NOW, UTC) + timedelta(microseconds=1), NOW + 1), (datetime.fromtimestamp(0, UTC), 0)),
     ],
     "path": [(None, None), ("/a", "/a"), ("/reports/é *?#%2e.pdf", "/reports/é *?#%2e.pdf"), ("/.hidden", "/.hidden")],
     "scope": [
@@ -99,14 +98,11 @@ REFUSED: dict[str, list[tuple[Any, str]]] = {
     ],
     "query": [
         *((bad, "mapping or as pairs") for bad in ("a=1", 5, ["ab"], [("a",)], {"a": 1}, {1: "a"}, {"a": None})),
-        ({"": "1"}, "needs a name"),
-        ({"a": "\ud800"}, "UTF-8"),
-        ({"Policy": "1"}, "Policy is reserved"),
+        *(({"": "1"}, "needs a name"), ({"a": "\ud800"}, "UTF-8"), ({"Policy": "1"}, "Policy is reserved")),
     ],
     "headers": [
         ({"Location": "https://evil.example"}, "Location is set by the gate"),
-        ({"X-A": "a\r\nb"}, "header X-A must be one line"),
-        ("X-A: 1", "mapping or as pairs"),
+        *(({"X-A": "a\r\nb"}, "header X-A must be one line"), ("X-A: 1", "mapping or as pairs")),
         ({"CDN-Cache-Control": "max-age=60"}, "no-store"),
     ],
     "filename": [
@@ -203,8 +199,7 @@ def test_a_key_in_a_grant_is_not_shown(pem: Pem) -> None:
         ({"filename": "a", "query": {DISPOSITION: "inline"}}, f"filename='a' and query both give {DISPOSITION}"),
         ({"path": "/a.pdf", "scope": "directory"}, "path='/a.pdf' is the root of the distribution; write scope='/'"),
         ({"path": "/b/1.pdf", "scope": "/a/"}, "path='/b/1.pdf' lies outside scope='/a/'"),
-        ({"path": "/ab/1.pdf", "scope": "/a/"}, "lies outside"),
-        ({"path": "/a", "scope": "/a/"}, "lies outside"),
+        *(({"path": "/ab/1.pdf", "scope": "/a/"}, "lies outside"), ({"path": "/a", "scope": "/a/"}, "lies outside")),
         ({"path": "/" + "é" * 1366}, "8197 bytes long when spelled"),
         ({"query": {"a": "\ufffd" * 911}}, "8201 bytes"),
         ({"path": "/" + "a" * 4099, "query": {"a": "b" * 4091}}, "8193 bytes"),
@@ -269,8 +264,7 @@ def test_grants_are_values() -> None:
     """Equal grants are equal, hash alike and sign alike; copies are equal; what differs in a field differs."""
     grant = Grant(expires=5, query={"a": "1"}, filename="a.pdf")
     for twin in (
-        Grant(expires=5, query=[("a", "1")], filename="a.pdf"),
-        copy.deepcopy(grant),
+        *(Grant(expires=5, query=[("a", "1")], filename="a.pdf"), copy.deepcopy(grant)),
         pickle.loads(pickle.dumps(grant)),  # noqa: S301  # our own bytes
     ):
         assert (twin, hash(twin), query_of(twin)) == (grant, hash(grant), query_of(grant))

@@ -370,19 +370,13 @@ def test_a_signature_that_fails_is_hidden(call: Callable[[], object], expected: 
 
 KEY_GIVEN: list[dict[str, Any]] = [
     {"key_pair_id": KEY_PAIR_ID, "priv_key_string": TEXT},
-    {"key_pair_id": KEY_PAIR_ID, "private_key": TEXT.encode()},
-    {"key_pair_id": KEY_PAIR_ID, "private_key": INLINE},
+    *({"key_pair_id": KEY_PAIR_ID, "private_key": TEXT.encode()}, {"key_pair_id": KEY_PAIR_ID, "private_key": INLINE}),
     {"key_pair_id": KEY_PAIR_ID, "private_key": BROKEN},
     {"key_pair_id": KEY_PAIR_ID, "private_key": TEXT, "priv_key_string": TEXT},
-    {"key_pair_id": TEXT, "private_key": TEXT},
-    {"private_key": TEXT},
-    {"signer": TEXT},
-    {"keys": TEXT},
-    {"keys": {KEY_PAIR_ID: TEXT}},
-    {"keys": [(KEY_PAIR_ID, TEXT)]},
+    *({"key_pair_id": TEXT, "private_key": TEXT}, {"private_key": TEXT}, {"signer": TEXT}, {"keys": TEXT}),
+    *({"keys": {KEY_PAIR_ID: TEXT}}, {"keys": [(KEY_PAIR_ID, TEXT)]}),
     {"keys": [(KEY_PAIR_ID, BROKEN), (TEXT, KEY_PAIR_ID), (KEY_PAIR_ID, TEXT, "soon"), TEXT]},
-    {"keys": f"{KEY_PAIR_ID} {INLINE}"},
-    {"keys": f"{KEY_PAIR_ID} {TEXT.splitlines()[1]}"},
+    *({"keys": f"{KEY_PAIR_ID} {INLINE}"}, {"keys": f"{KEY_PAIR_ID} {TEXT.splitlines()[1]}"}),
     *({"key_pair_id": KEY_PAIR_ID, "private_key": path.read_text()} for path in sorted(KEYS.glob("*.pem"))),
 ]
 

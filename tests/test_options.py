@@ -117,8 +117,7 @@ GOOD: dict[str, list[tuple[Any, Any]]] = {
     "answer": [(None, "redirect"), ("redirect", "redirect"), ("cookies", "cookies"), ("json", "json")]
     + [(Choice.COOKIES, "cookies")],
     "cookie_domain": [
-        (None, None),
-        (".Example.COM", "example.com"),
+        *((None, None), (".Example.COM", "example.com")),
         *((name, name) for name in ("example.com", "a-b.c.example.co.uk", "xn--bcher-kva.example", "1.2.3.4a")),
         *((name, name) for name in ("d111111abcdef8.cloudfront.net", "cloudfront.network", "mycloudfront.net")),
     ],
@@ -145,8 +144,7 @@ BAD: dict[str, list[tuple[str, list[Any]]]] = {
     ],
     "domain": [
         ("the distribution's address", ["", 5, b"cdn.example.com"]),
-        ("user information", ["https://user@example.com"]),
-        ("wildcard", ["https://*.example.com"]),
+        *(("user information", ["https://user@example.com"]), ("wildcard", ["https://*.example.com"])),
         ("expected https", ["ftp://example.com"]),
     ],
     "expires": [
@@ -168,8 +166,7 @@ BAD: dict[str, list[tuple[str, list[Any]]]] = {
         ("must contain no-store", [[("Cache-Control", "no-store"), ("cache-control", "public")]]),
     ],
     "forward_query": [
-        ("list of parameter names", ["v", b"v", 5, [5], [None], [b"v"], ["v", ("w",)]]),
-        ("needs a name", [[""]]),
+        *(("list of parameter names", ["v", b"v", 5, [5], [None], [b"v"], ["v", ("w",)]]), ("needs a name", [[""]])),
         *((f"{bad} is reserved", [["v", bad]]) for bad in RESERVED),
         *((f"{bad} overrides", [["v", bad]]) for bad in ("response-content-type", "Response-Expires", "RESPONSE-")),
     ],
@@ -187,8 +184,7 @@ BAD: dict[str, list[tuple[str, list[Any]]]] = {
     "cookie_path": [
         ("leading slash", ["", "films", "films/", "//", "/films//", "/a//b", "/../", "/a/./", "/a b/", "/é/", "/*"]),
         ("leading slash", ["/a;Domain=x", "/%2a", "/%61", "/%FF", "/a?b", "/a#b", "/a\\b", "/a\n", 5, True, b"/"]),
-        ("leading slash", ["https://cdn.example.com/"]),
-        ("at most 1024", [f"{LONGEST_PATH}a"]),
+        *(("leading slash", ["https://cdn.example.com/"]), ("at most 1024", [f"{LONGEST_PATH}a"])),
     ],
     "cookie_samesite": [("Strict", ["", "lax ", "no", "None;", 0, False, b"Lax", ["Lax"], {"Lax": 1}, ANY])],
     "on_decision": [

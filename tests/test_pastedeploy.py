@@ -190,8 +190,7 @@ def test_every_option_can_be_set_in_an_ini_file(ini: Ini) -> None:
         ({**NO_KEY, "keys": f"\n  # ours\n  {KEY_PAIR_ID} %(here)s/cloudfront.pem"}, "/1.pdf"),
         ({"domain": f"{DOMAIN}/a%%20b"}, "/a%20b/1.pdf"),  # PasteDeploy interpolates values
         *(({"forward_query": kept}, "/1.pdf?v=1&w=2") for kept in ("v w", "v,w", "v, w,", "\n v\n w", "\n v,\n\n w")),
-        ({"forward_query": ""}, "/1.pdf"),
-        ({"authorize": "tests.test_pastedeploy:toolbox.members"}, "/1.pdf"),
+        *(({"forward_query": ""}, "/1.pdf"), ({"authorize": "tests.test_pastedeploy:toolbox.members"}, "/1.pdf")),
         *(({"authorize": f"tests.test_pastedeploy:{maker}", "authorize.user": "ann"}, "/1.pdf") for maker in MAKERS),
         # The line break that a value begins with is no part of it.
         (

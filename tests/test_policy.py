@@ -240,8 +240,7 @@ NOT_POLICIES: dict[str, tuple[bytes, ...]] = {
     TWICE: (
         *(with_condition(f"{LESS},{LESS}"), with_condition('"DateLessThan":{"AWS:EpochTime":1,"AWS:EpochTime":2}')),
         GOOD.replace(b'"Res', b'"Resource":"https://h/y","Res'),
-        GOOD.replace(b'"Res', b'"\\u0052esource":"https://h/y","Res'),
-        GOOD[:-1] + b"," + GOOD[1:],
+        *(GOOD.replace(b'"Res', b'"\\u0052esource":"https://h/y","Res'), GOOD[:-1] + b"," + GOOD[1:]),
     ),
 }
 

@@ -141,8 +141,7 @@ def later(seconds: float) -> datetime:
 @pytest.mark.parametrize(
     ("keys", "expected"),
     [
-        ([Fake("KA"), Fake("KB")], {NOW: "KB"}),
-        (iter([Fake("KA"), (Fake("KB"), NOW)]), {NOW - 1: "KA", NOW: "KB"}),
+        *(([Fake("KA"), Fake("KB")], {NOW: "KB"}), (iter([Fake("KA"), (Fake("KB"), NOW)]), {NOW - 1: "KA", NOW: "KB"})),
         *(
             ([Fake("KA"), (Fake("KB"), active_from)], {NOW: "KA", NOW + 99.999: "KA", NOW + 100: "KB"})
             for active_from in (later(100), NOW + 100, NOW + 99.5, later(99.5))

@@ -284,8 +284,7 @@ def test_a_forbidden_hash_is_explained(monkeypatch: Patch) -> None:
 def test_what_is_not_a_key_pair_id_is_refused(value: Any, telling: str) -> None:
     """An id is ASCII letters and digits and not an access key's, whoever signs; a wrong one is not shown."""
     makers: list[Callable[[], object]] = [
-        lambda: Signer(value, PEM),
-        lambda: Distribution(BASE_URL, signer=Fake(key_pair_id=value)),
+        *(lambda: Signer(value, PEM), lambda: Distribution(BASE_URL, signer=Fake(key_pair_id=value))),
         lambda: KeyGroup({value: (KEYS / "p256-public.pem").read_bytes()}),
     ]
     for make in makers[: 2 if value is None else 3]:

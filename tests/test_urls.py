@@ -196,10 +196,7 @@ def test_an_accepted_base_url_has_no_character_that_could_rewrite_a_policy(text:
     by(
         {
             False: (
-                "http://localhost:8000",
-                "http://app.localhost",
-                "http://127.0.0.2",
-                "http://[::1]:8000",
+                *("http://localhost:8000", "http://app.localhost", "http://127.0.0.2", "http://[::1]:8000"),
                 "https://a.b",
             ),
             True: ("http://cdn.example.com", "http://localhost.example.com", "http://mylocalhost", "http://10.0.0.1"),

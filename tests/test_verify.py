@@ -253,10 +253,8 @@ def test_the_first_reason_in_order_is_given() -> None:
     del own["Expires"]
     steps: list[tuple[type[VerificationError], dict[str, str]]] = [
         (verify.UnknownHashAlgorithm, {"Hash-Algorithm": "SHA1"}),
-        (verify.MalformedSignature, {"Signature": "AAAA"}),
-        (verify.MalformedPolicy, {"Policy": wrong["Policy"]}),
-        (verify.BadSignature, wrong),
-        (verify.WrongResource, {}),
+        *((verify.MalformedSignature, {"Signature": "AAAA"}), (verify.MalformedPolicy, {"Policy": wrong["Policy"]})),
+        *((verify.BadSignature, wrong), (verify.WrongResource, {})),
     ]
     for error, cure in steps:
         refused(error, "", with_items("/x", own))
@@ -333,8 +331,7 @@ COVERS: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     *(("https://*/a", (f"{H}/a",), (f"{H}/b/a",)), ("https://*", (f"{H}/a?x",), ())),
     ("https://h*", (f"{H}/a/b?x=1",), ("https://g.example/a",)),
     *(
-        ("https://h*/a", (), (f"{H}/a?x",)),
-        ("https://h*?x", (), (f"{H}/?x",)),
+        *(("https://h*/a", (), (f"{H}/a?x",)), ("https://h*?x", (), (f"{H}/?x",))),
         ("https://?.example/a", (), (f"{H}/a",)),
     ),
     # paths
@@ -347,8 +344,7 @@ COVERS: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     *((f"{H}/a?b=1", (f"{H}/a?b=1",), (f"{H}/a?b=1&c",)), (f"{H}/a?b", (), (f"{H}/a/b", f"{H}/axb"))),
     *((f"{H}/a?b=?", (f"{H}/a?b=7",), (f"{H}/a?b=77", f"{H}/a?b=")), (f"{H}/a?b=*", (f"{H}/a?b=&c=1",), ())),
     *((f"{H}/a?*", (f"{H}/a", f"{H}/a?x"), ()), (f"{H}/a*?", (), (f"{H}/ab?x=2",))),
-    (f"{H}/a*?x=1", (f"{H}/ab?x=1",), (f"{H}/ab?x=2",)),
-    (f"{H}/a?x=*&y=?*z", (f"{H}/a?x=1/2&y=http://z",), ()),
+    *((f"{H}/a*?x=1", (f"{H}/ab?x=1",), (f"{H}/ab?x=2",)), (f"{H}/a?x=*&y=?*z", (f"{H}/a?x=1/2&y=http://z",), ())),
 ]
 
 
