@@ -80,9 +80,7 @@ def test_extra_headers_replace_by_name_and_cookies_add_up(answer: str) -> None:
 
 @every_answer
 @pytest.mark.parametrize("verdict", [True, Grant(headers={"X-B": "2"}), 403])
-def test_nobody_changes_the_headers_of_the_next_answer(
-    answer: str, verdict: object, signers: dict[str, Signer]
-) -> None:
+def test_nobody_changes_the_headers_of_the_next_answer(answer: str, verdict: Any, signers: dict[str, Signer]) -> None:
     """Servers and middlewares may edit the list they get; it belongs to one answer."""
     app = gate(Judge(verdict), answer=answer, headers={"X-A": "1"}, signer=signers["RSA-SHA256"])
     first = fetch(app, "/private/a")

@@ -37,7 +37,7 @@ def proven_by(cookies: dict[str, str], target: str, now: float = NOW) -> Verifie
     return verify_cookies(target, cookies, base_url=BASE_URL, key_group=KEY_GROUP, now=now, viewer_address=VIEWER)
 
 
-CONDITIONS = pytest.mark.parametrize(
+@pytest.mark.parametrize(
     ("conditions", "resource", "end", "start", "address"),
     [
         ({}, "{object}", END, None, None),
@@ -50,9 +50,6 @@ CONDITIONS = pytest.mark.parametrize(
         ({"scope": "/"}, f"{BASE_URL}/*", END, None, None),
     ],
 )
-
-
-@CONDITIONS
 def test_conditions_are_signed_whichever_way(
     conditions: Any, resource: str, end: int, start: Any, address: Any
 ) -> None:

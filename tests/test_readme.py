@@ -337,20 +337,12 @@ def keywords(function: Callable[..., object]) -> dict[str, object]:
     return {each.name: each.default for each in parameters if each.kind is each.KEYWORD_ONLY}
 
 
-def test_every_kind_of_answer_is_documented() -> None:
-    """The option and the field say which kinds there are."""
+def test_the_other_tables_match_what_exists() -> None:
+    """Each source and each field of a Grant has one row; the option and the field say which kinds of answers exist."""
+    assert {row.partition(":")[0] for row in table("env:NAME")} == set(_STORES)
+    assert set(table("ip_address")) == set(inspect.signature(Grant).parameters)
     for row in (table("cookie_samesite")["answer"][-1], table("ip_address")["answer"][-1]):
         assert all(kind in row for kind in KINDS), row
-
-
-def test_the_table_of_sources_has_every_store() -> None:
-    """Each reference that a source may be has one row."""
-    assert {row.partition(":")[0] for row in table("env:NAME")} == set(_STORES)
-
-
-def test_the_table_of_conditions_matches_grant() -> None:
-    """Each field of a Grant has one row."""
-    assert set(table("ip_address")) == set(inspect.signature(Grant).parameters)
 
 
 def test_the_commands_are_found_by_ci() -> None:
