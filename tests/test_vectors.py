@@ -104,6 +104,7 @@ def test_what_we_sign_equals_what_the_sdk_signs(vector: Vector, signers: dict[st
     (signed, own), (their_signed, their_own) = parts(url), parts(vector.signed_url)
     assert signed == vector.url
     assert items.keys() == vector.items.keys() and own.keys() == their_own.keys()
+    assert comparable(vector, own) == comparable(vector, items)
     assert all(re.fullmatch(r"[A-Za-z0-9~_-]+", value) for value in [*items.values(), *vector.items.values()])
     if vector.start and vector.ip:
         policy, theirs = from_base64(items["Policy"]), from_base64(vector.items["Policy"])

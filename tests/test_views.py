@@ -35,7 +35,7 @@ class ForAlice(CloudFrontRedirect):
     """A redirect that is Alice's alone, written as Flask-CloudFront's users write it."""
 
     def authorize(self, user: str, *, greet: bool = False) -> object:
-        """Let Alice in, greet whoever wants to be, and turn everybody else away."""
+        """Let Alice in, turn Eve away, greet whoever wants to be, and forget everybody else."""
         if greet:
             return webob.Response(f"hello {user}")
         return {"alice": 200, "eve": 401}.get(user)
