@@ -1,8 +1,4 @@
-"""The kinds of answers: their headers, cookies and JSON, and that each opens at the edge what was granted and no more.
-
-The contract at the end sends every kind of answer, signer and grant through a real edge over a real directory; only
-the clock is not real.
-"""
+"""The kinds of answers: their form, and that a real edge opens with each what was granted and no more."""
 
 from __future__ import annotations
 

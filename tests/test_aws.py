@@ -224,14 +224,10 @@ def test_no_grant_is_signed_twice_for_one_answer(kms_keys: KeptKeys, verdict: An
 
 @pytest.mark.parametrize("kind", ["RSA 4096", "P-384", "encryption"])
 def test_a_key_that_cloudfront_does_not_take_is_refused(kms_keys: KeptKeys, kind: str) -> None:
-    """Specification and usage are named, of the key and of what is expected."""
+    """Specification and usage are named, of the key and of what is expected; what KMS cannot do is refused too."""
     source = f"kms:{kms_keys[kind].key_id}"
     problem = refusal(source)
     assert all(part in problem for part in (source, *KMS_KEYS[kind], *EXPECTED_KMS))
-
-
-def test_kms_signs_with_sha_256_only(kms_keys: KeptKeys) -> None:
-    """What KMS cannot do is refused at the start."""
     assert "SHA256 only; leave hash_algorithm out" in refusal(f"kms:{kms_keys['RSA'].key_id}", "SHA1")
 
 
@@ -376,7 +372,6 @@ def test_a_forked_process_signs(kms_keys: KeptKeys) -> None:
     program = f"""
         import os
         from cfgate_middleware import Signer
-
         signer = Signer("K1", "kms:{kms_keys["RSA"].key_id}")
         show = lambda signature: os.write(1, signature.hex().encode() + b"\\n")  # in one piece
         children = []
@@ -408,7 +403,6 @@ def test_nothing_of_aws_is_imported_without_need() -> None:
     program = f"""
         import sys
         from cfgate_middleware import ConfigError, Signer
-
         Signer("K1", {str(KEYS / "p256-pkcs8.pem")!r})
         print(sorted({{"boto3", "botocore"}} & sys.modules.keys()))
         try:
@@ -423,15 +417,12 @@ def test_without_boto3_the_extra_is_named() -> None:
     """All three stores say what to install, together with all other problems of a ring; other sources go on working."""
     program = f"""
         import importlib.abc, sys
-
         class Blocker(importlib.abc.MetaPathFinder):
             def find_spec(self, name, path, target=None):
                 if name.partition(".")[0] in ("boto3", "botocore"):
                     raise ModuleNotFoundError(name)
-
         sys.meta_path.insert(0, Blocker())
         from cfgate_middleware import ConfigError, Distribution, Signer
-
         Signer("K1", {str(KEYS / "p256-pkcs8.pem")!r})
         try:
             Distribution({BASE_URL!r}, keys=["K1 kms:alias/cdn", "K-1 secretsmanager:cdn", "K3 ssm:/cdn"])

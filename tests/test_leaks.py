@@ -97,42 +97,33 @@ from cfgate_middleware import AuthorizerError, ConfigError, SigningError
 from cfgate_middleware.verify import BadSignature
 import pytest
 from tests.leaks import PACKAGE
-
 SECRET = "Signature=" + "s3cret"
 code = "def leaking(*args):\\n    data = [{{'url': args}}]\\n    raise ValueError"
 exec(compile(code, PACKAGE + "made_up.py", "exec"))
-
 def test_log():
     logging.getLogger("cfgate_middleware.edge").warning("it is %s", SECRET)
-
 def test_traceback():
     try:
         leaking(SECRET)
     except ValueError:
         logging.getLogger("cfgate_middleware").exception("it failed")
-
 def test_frame():
     with pytest.raises(ValueError):
         leaking(SECRET)
-
 @pytest.mark.parametrize("kind", [AuthorizerError, BadSignature, ConfigError, SigningError])
 def test_expected(kind):
     with pytest.raises(kind):
         raise kind("it is " + SECRET)
-
 def test_thread():
     thread = threading.Thread(target=ConfigError, args=("harmless", SECRET))
     thread.start()
     thread.join()
-
 @pytest.fixture(scope="module")
 def resource():
     yield
     ConfigError(SECRET)
-
 def test_key(resource):
     ConfigError(open({str(KEYS / "p256-sec1.pem")!r}).read())
-
 def test_harmless():
     ConfigError("Signature is absent")
     with pytest.raises(ValueError):

@@ -26,14 +26,8 @@ from tests.support import Answer, Log, Patch, Wrapped, fetch, verified
 HERE = "tests.test_pastedeploy"
 DOMAIN = "https://d111111abcdef8.cloudfront.net"
 KEY = KEYS / "p256-pkcs8.pem"
-OPTIONS_OF_A_GATE = {
-    "authorize": "tests.test_pastedeploy:members",
-    "prefix": "/private",
-    "domain": DOMAIN,
-    "key_pair_id": KEY_PAIR_ID,
-    "private_key": str(KEY),
-}
-
+OPTIONS_OF_A_GATE = {"authorize": f"{HERE}:members", "prefix": "/private", "domain": DOMAIN}
+OPTIONS_OF_A_GATE |= {"key_pair_id": KEY_PAIR_ID, "private_key": str(KEY)}
 SITE = "paste.app_factory = tests.test_pastedeploy:make_site\n"
 USE = "use = egg:cfgate-middleware"
 FORMS = {
@@ -42,11 +36,9 @@ FORMS = {
     "filter-app": f"[app:site]\n{SITE}[filter-app:main]\n{USE}\nnext = site\n",
     "app": f"[app:main]\n{USE}\n",
 }
-
 NO_KEY = {"private_key": None, "key_pair_id": None}
 Lines = Mapping[str, str | None]
 KNOWN = sorted({option.name for option in OPTIONS if option.read} | {"authorize"})
-
 decisions: list[DecisionRecord] = []
 made_with: list[dict[str, str]] = []
 

@@ -367,7 +367,6 @@ def test_without_rfc_6979_ecdsa_is_randomised(pem: Pem, openssl_can: bool) -> No
     program = f"""
         import json, logging, sys
         from cryptography.hazmat.backends.openssl import backend
-
         if not {openssl_can}:
             type(backend).ecdsa_deterministic_supported = lambda backend: False
         lines = []
@@ -375,7 +374,6 @@ def test_without_rfc_6979_ecdsa_is_randomised(pem: Pem, openssl_can: bool) -> No
         handler.emit = lambda record: lines.append([record.levelname, record.getMessage()])
         logging.basicConfig(level=logging.INFO, handlers=[handler])
         from cfgate_middleware import Signer
-
         signer = Signer("K1", {str(KEYS / "p256-pkcs8.pem")!r})
         print(json.dumps([signer.deterministic, lines, *(signer.sign({POLICY!r}).hex() for _ in range(2))]))
         """

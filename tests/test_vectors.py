@@ -69,10 +69,8 @@ class Vector(NamedTuple):
         return {"base_url": BASE_URL, "key_group": group, "now": self.end - 1, "viewer_address": VIEWER, **when}
 
 
-VECTORS = [
-    Vector(**vector)
-    for vector in json.loads((Path(__file__).parent / "vectors" / "vectors.json").read_text())["vectors"]
-]
+FILE = Path(__file__).parent / "vectors" / "vectors.json"
+VECTORS = [Vector(**vector) for vector in json.loads(FILE.read_text())["vectors"]]
 OURS = [vector for vector in VECTORS if vector.signer in SIGNERS]  # less ECDSA with SHA-1, which is only verified
 ITEM_ERRORS: dict[str, tuple[tuple[type[verify.VerificationError], ...], type[verify.VerificationError]]] = {
     "Expires": ((verify.BadSignature,), verify.MalformedPolicy),
