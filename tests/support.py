@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
-from types import TracebackType
+from enum import Enum
 from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
+
+import pytest
 
 from cfgate_middleware import CloudFrontGate, Signer
 from cfgate_middleware.verify import KeyGroup, Verified, verify_url
@@ -18,6 +22,10 @@ BASE_URL = "https://cdn.example.com"
 SIGNER = Signer(KEY_PAIR_ID, (KEYS / "p256-pkcs8.pem").read_text())
 KEY_GROUP = KeyGroup({KEY_PAIR_ID: (KEYS / "p256-public.pem").read_text()})
 Headers = list[tuple[str, str]]
+Log = pytest.LogCaptureFixture
+Patch = pytest.MonkeyPatch
+Pem = Callable[[str], str]
+PublicPem = Callable[[Signer], str]
 
 
 class Answer(NamedTuple):
@@ -57,6 +65,34 @@ class Judge:
         return self._verdict
 
 
+class Choice(str, Enum):  # noqa: UP042  # this kind of enum, older than StrEnum, has another str()
+    """Scopes, kinds of answers and attributes of cookies, as a user may name them."""
+
+    DIRECTORY = "directory"
+    COOKIES = "cookies"
+    STRICT = "strict"
+
+
+class Fake:
+    """A signer that remembers what it signed, and returns, raises or calls its outcome."""
+
+    def __init__(self, key_pair_id: Any = "K1", hash_algorithm: Any = "SHA256", outcome: Any = b"signature") -> None:
+        self.key_pair_id, self.hash_algorithm, self.outcome = key_pair_id, hash_algorithm, outcome
+        self.messages: list[bytes] = []
+
+    def sign(self, message: bytes) -> Any:
+        """Keep the message, and return the outcome."""
+        self.messages.append(message)
+        if isinstance(self.outcome, BaseException):
+            raise self.outcome
+        return self.outcome(message) if callable(self.outcome) else self.outcome
+
+    @property
+    def signed(self) -> Counter[bytes]:
+        """How often it signed what."""
+        return Counter(self.messages)
+
+
 class Wrapped:
     """The application behind a gate, which remembers every environ it got and checks each, unless told not to."""
 
@@ -81,6 +117,11 @@ def gate(authorize: Any, app: WSGIApplication | None = None, **options: Any) -> 
     return made
 
 
+def by(table: Mapping[Any, Iterable[Any]]) -> list[tuple[Any, Any]]:
+    """Return one test case for each value of a table that holds, by what is expected, of which values that is so."""
+    return [(value, expected) for expected, values in table.items() for value in values]
+
+
 def environ_for(
     path: str | bytes, *, method: str = "GET", query: str = "", mount: str = "/mount", **extra: Any
 ) -> WSGIEnvironment:
@@ -97,33 +138,19 @@ def environ_for(
     return environ
 
 
-def fetch(
-    app: WSGIApplication,
-    path: str | bytes,
-    *,
-    method: str = "GET",
-    query: str = "",
-    mount: str = "/mount",
-    strict: bool = True,
-    **extra: Any,
-) -> Answer:
+def fetch(app: WSGIApplication, path: str | bytes, *, method: str = "GET", strict: bool = True, **extra: Any) -> Answer:
     """Ask ``app`` for a decoded path below ``mount`` and read the whole answer.
 
     Args:
         strict: whether the request itself must be one that WSGI allows; the answer always must.
-        extra: more of environ.
+        extra: query, mount, and more of environ.
     """
-    environ = environ_for(path, method=method, query=query, mount=mount, **extra)
+    environ = environ_for(path, method=method, **extra)
     checked = validator(app if strict else lambda _, start_response: app(environ, start_response))
     started: list[tuple[str, Headers]] = []
     written: list[bytes] = []
 
-    def start_response(
-        status: str,
-        headers: Headers,
-        exc_info: tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None] | None = None,
-        /,
-    ) -> Any:
+    def start_response(status: str, headers: Headers, exc_info: Any = None, /) -> Any:
         assert exc_info or not started, "a response is started anew only with exc_info"
         started.append((status, headers))
         return written.append

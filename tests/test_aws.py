@@ -29,7 +29,7 @@ from cfgate_middleware import ConfigError, Distribution, Grant, KeyRing, Signer,
 from cfgate_middleware._keys.watched import WatchedRing
 from cfgate_middleware.verify import KeyGroup
 from tests.conftest import KEY_PAIR_ID, KEYS, NOW
-from tests.support import BASE_URL, KEY_GROUP, Judge, environ_for, fetch, gate
+from tests.support import BASE_URL, KEY_GROUP, Judge, Log, Patch, environ_for, fetch, gate
 from tests.test_ring import load_ini, signed_by, used
 
 pytestmark = pytest.mark.slow
@@ -37,6 +37,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parent.parent
 TIMEOUT = 15
 PEM = (KEYS / "p256-pkcs8.pem").read_text()
+PUBLIC_PEM = (KEYS / "p256-public.pem").read_text()
 RSA_PEM = (KEYS / "rsa-2048-pkcs1.pem").read_text()
 RSA_GROUP = KeyGroup({KEY_PAIR_ID: (KEYS / "rsa-2048-public.pem").read_text()})
 SECRETS = [line for pem in (PEM, RSA_PEM) for line in pem.splitlines() if "-----" not in line]
@@ -48,9 +49,6 @@ KMS_KEYS = {
     "encryption": ("RSA_2048", "ENCRYPT_DECRYPT"),
 }
 EXPECTED_KMS = ("ECC_NIST_P256", "RSA_2048", "SIGN_VERIFY")
-
-
-# AWS
 
 
 class Aws(NamedTuple):
@@ -89,22 +87,17 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
         process.wait()
 
 
-def set_up_boto3(patch: pytest.MonkeyPatch, endpoint: str) -> None:
+def set_up_boto3(patch: Patch, endpoint: str) -> None:
     """Lead boto3 to a server on this machine, and to nothing else there may be."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         patch.delenv(name)
-    variables = {
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_DEFAULT_REGION": "eu-west-1",
-        "AWS_ACCESS_KEY_ID": "AKIATHROWAWAY",
-        "AWS_SECRET_ACCESS_KEY": "throwaway",
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "NO_PROXY": "127.0.0.1",
-    }
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        patch.setenv(name, os.devnull)
+    variables = {"ENDPOINT_URL": endpoint, "DEFAULT_REGION": "eu-west-1", "EC2_METADATA_DISABLED": "true"}
+    variables |= {"ACCESS_KEY_ID": "AKIATHROWAWAY", "SECRET_ACCESS_KEY": "throwaway"}
     for name, value in variables.items():
-        patch.setenv(name, value)
+        patch.setenv(f"AWS_{name}", value)
+    patch.setenv("NO_PROXY", "127.0.0.1")
 
 
 class KeptKey(NamedTuple):
@@ -120,8 +113,11 @@ class KeptKey(NamedTuple):
         return KeyGroup({KEY_PAIR_ID: self.public_pem})
 
 
+KeptKeys = dict[str, KeptKey]
+
+
 @pytest.fixture(scope="module")
-def kms_keys(aws: Aws) -> dict[str, KeptKey]:
+def kms_keys(aws: Aws) -> KeptKeys:
     """Keys of every kind, each with an alias."""
     client = boto3.client("kms")
     keys = {}
@@ -149,16 +145,6 @@ def recorded(owner: Any, name: str) -> Iterator[list[tuple[tuple[Any, ...], dict
         yield seen
 
 
-def calls() -> Any:
-    """Collect the requests to AWS."""
-    return recorded(BaseClient, "_make_api_call")
-
-
-def clients() -> Any:
-    """Collect the clients that are made."""
-    return recorded(boto3.session.Session, "client")
-
-
 def refusal(source: str, hash_algorithm: str | None = None) -> str:
     """Return the one problem for which a key is refused; no line of a key is in its traceback."""
     with pytest.raises(ConfigError) as caught:
@@ -181,8 +167,6 @@ def with_key(source: str, **options: Any) -> Distribution:
     return made
 
 
-# Signing with KMS
-
 NAMES: dict[str, Callable[[str, KeptKey], str]] = {
     "id": lambda kind, key: key.key_id,
     "ARN": lambda kind, key: key.arn,
@@ -193,9 +177,7 @@ NAMES: dict[str, Callable[[str, KeptKey], str]] = {
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
 @pytest.mark.parametrize("kind", ["ECDSA", "RSA"])
-def test_cloudfront_takes_what_kms_signs(
-    kms_keys: dict[str, KeptKey], kind: str, name: Callable[[str, KeptKey], str]
-) -> None:
+def test_cloudfront_takes_what_kms_signs(kms_keys: KeptKeys, kind: str, name: Any) -> None:
     """By id, ARN or alias, with canned and custom policies, for both kinds of key; its public half is PEM to upload."""
     key = kms_keys[kind]
     source = f"kms:{name(kind, key)}"
@@ -209,22 +191,22 @@ def test_cloudfront_takes_what_kms_signs(
 
 
 @pytest.mark.parametrize(("kind", "deterministic"), [("ECDSA", False), ("RSA", True)])
-def test_kms_repeats_rsa_signatures_only(kms_keys: dict[str, KeptKey], kind: str, deterministic: bool) -> None:
+def test_kms_repeats_rsa_signatures_only(kms_keys: KeptKeys, kind: str, deterministic: bool) -> None:
     """The signer says so, and where URLs repeat within one process only, one call is enough for a window."""
     signer = Signer(KEY_PAIR_ID, f"kms:{kms_keys[kind].key_id}")
     assert (signer.kind, signer.deterministic) == (kind, deterministic)
     assert (signer.sign(b"x") == signer.sign(b"x")) is deterministic
     made = Distribution(BASE_URL, signer=signer, reuse_for=60)
     made.clock = lambda: NOW
-    with calls() as asked:
+    with recorded(BaseClient, "_make_api_call") as asked:
         assert len({made.sign("/x") for _ in range(5)}) == 1
     assert [arguments[1] for arguments, _ in asked] == ["Sign"]
 
 
-def test_a_policy_longer_than_kms_takes_is_not_sent(kms_keys: dict[str, KeptKey]) -> None:
+def test_a_policy_longer_than_kms_takes_is_not_sent(kms_keys: KeptKeys) -> None:
     """4,096 bytes are signed, one more is an error that names the limit."""
     signer = Signer(KEY_PAIR_ID, f"kms:{kms_keys['ECDSA'].key_id}")
-    with calls() as asked:
+    with recorded(BaseClient, "_make_api_call") as asked:
         assert signer.sign(b"x" * 4096)
         with pytest.raises(SigningError, match=r"4097 bytes.*at most 4096"):
             signer.sign(b"x" * 4097)
@@ -232,27 +214,20 @@ def test_a_policy_longer_than_kms_takes_is_not_sent(kms_keys: dict[str, KeptKey]
 
 
 @pytest.mark.parametrize(("verdict", "times"), [(True, 1), (Grant(scope="directory"), 1), (403, 0)])
-def test_no_grant_is_signed_twice_for_one_answer(kms_keys: dict[str, KeptKey], verdict: Any, times: int) -> None:
+def test_no_grant_is_signed_twice_for_one_answer(kms_keys: KeptKeys, verdict: Any, times: int) -> None:
     """Each signature costs money and time: one call per redirect, none for a refusal."""
     made = gate(Judge(verdict), signer=Signer(KEY_PAIR_ID, f"kms:{kms_keys['RSA'].key_id}"))
-    with calls() as asked:
+    with recorded(BaseClient, "_make_api_call") as asked:
         fetch(made, "/private/a/b")
     assert [arguments[1] for arguments, _ in asked] == ["Sign"] * times
 
 
-# Keys that KMS does not sign with
-
-
 @pytest.mark.parametrize("kind", ["RSA 4096", "P-384", "encryption"])
-def test_a_key_that_cloudfront_does_not_take_is_refused(kms_keys: dict[str, KeptKey], kind: str) -> None:
-    """Specification and usage are named, of the key and of what is expected."""
+def test_a_key_that_cloudfront_does_not_take_is_refused(kms_keys: KeptKeys, kind: str) -> None:
+    """Specification and usage are named, of the key and of what is expected; what KMS cannot do is refused too."""
     source = f"kms:{kms_keys[kind].key_id}"
     problem = refusal(source)
     assert all(part in problem for part in (source, *KMS_KEYS[kind], *EXPECTED_KMS))
-
-
-def test_kms_signs_with_sha_256_only(kms_keys: dict[str, KeptKey]) -> None:
-    """What KMS cannot do is refused at the start."""
     assert "SHA256 only; leave hash_algorithm out" in refusal(f"kms:{kms_keys['RSA'].key_id}", "SHA1")
 
 
@@ -282,11 +257,7 @@ def test_what_is_not_there_is_named(aws: Aws, source: str, message: str) -> None
     ],
 )
 def test_a_wrong_setup_is_found_at_start(
-    kms_keys: dict[str, KeptKey],
-    monkeypatch: pytest.MonkeyPatch,
-    source: str,
-    variables: dict[str, str | None],
-    error: str,
+    kms_keys: KeptKeys, monkeypatch: Patch, source: str, variables: dict[str, str | None], error: str
 ) -> None:
     """Whatever boto3 lacks is a problem of the configuration."""
     for name, value in variables.items():
@@ -298,14 +269,11 @@ def test_a_wrong_setup_is_found_at_start(
     assert f"{source}: {error.format(operation=operation)}" in refusal(source)
 
 
-# A KMS that answers what a test wants
-
-
 Answers = Mapping[str, tuple[int, Mapping[str, Any]]]
 
 
 @contextmanager
-def kms_that_says(monkeypatch: pytest.MonkeyPatch, answers: Answers) -> Iterator[list[str]]:
+def kms_that_says(monkeypatch: Patch, answers: Answers) -> Iterator[list[str]]:
     """Run a stand-in for what the server cannot be made to answer, and collect the operations it is asked for."""
     asked: list[str] = []
 
@@ -341,25 +309,19 @@ def failure(code: str) -> tuple[int, dict[str, str]]:
     return 400, {"__type": code, "message": "words of AWS"}
 
 
-PUBLIC = {
-    "KeySpec": "ECC_NIST_P256",
-    "KeyUsage": "SIGN_VERIFY",
-    "PublicKey": "".join((KEYS / "p256-public.pem").read_text().splitlines()[1:-1]),
-}
+PUBLIC = {"KeySpec": "ECC_NIST_P256", "KeyUsage": "SIGN_VERIFY", "PublicKey": "".join(PUBLIC_PEM.splitlines()[1:-1])}
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "DisabledException", "KMSInvalidStateException"])
 @pytest.mark.parametrize("operation", ["GetPublicKey", "Sign"])
-def test_a_key_that_may_not_be_used_is_refused_at_start(
-    monkeypatch: pytest.MonkeyPatch, operation: str, code: str
-) -> None:
+def test_a_key_that_may_not_be_used_is_refused_at_start(monkeypatch: Patch, operation: str, code: str) -> None:
     """A role may read the public half and yet not sign: the probe finds it before the first viewer does."""
     with kms_that_says(monkeypatch, {"GetPublicKey": (200, PUBLIC), operation: failure(code)}) as asked:
         assert f"kms:alias/cdn: {operation} failed with {code}" in refusal("kms:alias/cdn")
     assert asked.count(operation) == 1
 
 
-def test_a_busy_kms_is_asked_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_busy_kms_is_asked_twice(monkeypatch: Patch) -> None:
     """Throttling is tried once more, and no oftener: a viewer waits."""
     with kms_that_says(monkeypatch, {"GetPublicKey": failure("ThrottlingException")}) as asked:
         assert "GetPublicKey failed with ThrottlingException" in refusal("kms:alias/cdn")
@@ -370,13 +332,10 @@ def test_a_busy_kms_is_asked_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     ("answer", "telling"),
     [
         ({"KeyUsage": "ENCRYPT_DECRYPT"}, "ENCRYPT_DECRYPT"),
-        ({"KeySpec": "SYMMETRIC_DEFAULT", "KeyUsage": None}, "usage None"),
-        ({"KeySpec": None}, "key spec None"),
+        *(({"KeySpec": "SYMMETRIC_DEFAULT", "KeyUsage": None}, "usage None"), ({"KeySpec": None}, "key spec None")),
     ],
 )
-def test_a_key_of_which_half_is_known_is_refused(
-    monkeypatch: pytest.MonkeyPatch, answer: dict[str, Any], telling: str
-) -> None:
+def test_a_key_of_which_half_is_known_is_refused(monkeypatch: Patch, answer: dict[str, Any], telling: str) -> None:
     """Both facts are needed, and an imitation of KMS may leave one out."""
     stated = {name: value for name, value in {**PUBLIC, **answer}.items() if value is not None}
     with kms_that_says(monkeypatch, {"GetPublicKey": (200, stated)}):
@@ -384,7 +343,7 @@ def test_a_key_of_which_half_is_known_is_refused(
     assert all(part in problem for part in ("kms:alias/cdn", telling, *EXPECTED_KMS))
 
 
-def test_signatures_that_do_not_verify_are_found_at_start(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_signatures_that_do_not_verify_are_found_at_start(monkeypatch: Patch) -> None:
     """An alias that was moved in between, say, pairs one key's signatures with another's public half."""
     signature = {"Signature": "MAYCAQECAQE="}
     with kms_that_says(monkeypatch, {"GetPublicKey": (200, PUBLIC), "Sign": (200, signature)}):
@@ -392,18 +351,15 @@ def test_signatures_that_do_not_verify_are_found_at_start(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("answer", [{}, {"Parameter": {}}, {"Parameter": {"Value": 5}}])
-def test_a_malformed_answer_is_a_wrong_source(monkeypatch: pytest.MonkeyPatch, answer: dict[str, Any]) -> None:
+def test_a_malformed_answer_is_a_wrong_source(monkeypatch: Patch, answer: dict[str, Any]) -> None:
     """An answer without a key in it is an error that names the source, as one that says no is."""
     with kms_that_says(monkeypatch, {"AmazonSSM.GetParameter": (200, answer)}):
         assert re.search("ssm:x(: GetParameter failed with| holds 0 PEM keys)", refusal("ssm:x"))
 
 
-# Processes
-
-
-def test_each_process_has_a_client_of_its_own(kms_keys: dict[str, KeptKey], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_process_has_a_client_of_its_own(kms_keys: KeptKeys, monkeypatch: Patch) -> None:
     """One for all requests of a process, another after a fork, and none of the parent's is kept."""
-    with clients() as made:
+    with recorded(boto3.session.Session, "client") as made:
         signer = Signer("K1", f"kms:{kms_keys['ECDSA'].key_id}")
         for number, process in enumerate((os.getpid(), -1), start=2):
             monkeypatch.setattr(os, "getpid", lambda process=process: process)
@@ -411,12 +367,11 @@ def test_each_process_has_a_client_of_its_own(kms_keys: dict[str, KeptKey], monk
             assert len(made) == number
 
 
-def test_a_forked_process_signs(kms_keys: dict[str, KeptKey]) -> None:
+def test_a_forked_process_signs(kms_keys: KeptKeys) -> None:
     """As after preloading: parent and children sign at the same time, over connections of their own."""
     program = f"""
         import os
         from cfgate_middleware import Signer
-
         signer = Signer("K1", "kms:{kms_keys["RSA"].key_id}")
         show = lambda signature: os.write(1, signature.hex().encode() + b"\\n")  # in one piece
         children = []
@@ -448,7 +403,6 @@ def test_nothing_of_aws_is_imported_without_need() -> None:
     program = f"""
         import sys
         from cfgate_middleware import ConfigError, Signer
-
         Signer("K1", {str(KEYS / "p256-pkcs8.pem")!r})
         print(sorted({{"boto3", "botocore"}} & sys.modules.keys()))
         try:
@@ -463,15 +417,12 @@ def test_without_boto3_the_extra_is_named() -> None:
     """All three stores say what to install, together with all other problems of a ring; other sources go on working."""
     program = f"""
         import importlib.abc, sys
-
         class Blocker(importlib.abc.MetaPathFinder):
             def find_spec(self, name, path, target=None):
                 if name.partition(".")[0] in ("boto3", "botocore"):
                     raise ModuleNotFoundError(name)
-
         sys.meta_path.insert(0, Blocker())
         from cfgate_middleware import ConfigError, Distribution, Signer
-
         Signer("K1", {str(KEYS / "p256-pkcs8.pem")!r})
         try:
             Distribution({BASE_URL!r}, keys=["K1 kms:alias/cdn", "K-1 secretsmanager:cdn", "K3 ssm:/cdn"])
@@ -483,9 +434,9 @@ def test_without_boto3_the_extra_is_named() -> None:
     assert [problem[:12] for problem in problems] == [f"keys, line {number}" for number in (1, 2, 2, 3)]
 
 
-def test_no_viewer_waits_long(kms_keys: dict[str, KeptKey]) -> None:
+def test_no_viewer_waits_long(kms_keys: KeptKeys) -> None:
     """Every client gives up after two tries of three seconds each."""
-    with clients() as made:
+    with recorded(boto3.session.Session, "client") as made:
         Signer("K1", f"kms:{kms_keys['RSA'].key_id}").sign(b"x")
         for source in ("secretsmanager:none", "ssm:/none"):
             refusal(source)
@@ -495,41 +446,25 @@ def test_no_viewer_waits_long(kms_keys: dict[str, KeptKey]) -> None:
         assert config.retries["total_max_attempts"] == 2
 
 
-# Secrets
-
-
-class Store(NamedTuple):
-    """A service that keeps text."""
-
-    prefix: str
-    put: Callable[[str, str], str]  # name and text -> ARN
-
-
-def put_secret(name: str, text: str) -> str:
-    """Keep a secret in Secrets Manager."""
-    arn: str = boto3.client("secretsmanager").create_secret(Name=name, SecretString=text)["ARN"]
-    return arn
-
-
-def put_binary(name: str, text: str) -> str:
-    """Keep a secret as it is when it is uploaded from a file."""
-    arn: str = boto3.client("secretsmanager").create_secret(Name=name, SecretBinary=text.encode())["ARN"]
-    return arn
+def put_secret(name: str, text: str, field: str = "SecretString") -> str:
+    """Keep a secret in Secrets Manager, and return its ARN."""
+    value = text if field == "SecretString" else text.encode()
+    return str(boto3.client("secretsmanager").create_secret(Name=name, **{field: value})["ARN"])
 
 
 def put_parameter(name: str, text: str, kind: str = "SecureString") -> str:
-    """Keep a parameter in Parameter Store."""
+    """Keep a parameter in Parameter Store, and return its ARN."""
     client = boto3.client("ssm")
     client.put_parameter(Name=name, Value=text, Type=kind)
-    arn: str = client.get_parameter(Name=name)["Parameter"]["ARN"]
-    return arn
+    return str(client.get_parameter(Name=name)["Parameter"]["ARN"])
 
 
-STORES = {
-    "secret": Store("secretsmanager", put_secret),
-    "binary": Store("secretsmanager", put_binary),
-    "SecureString": Store("ssm", put_parameter),
-    "String": Store("ssm", lambda name, text: put_parameter(name, text, "String")),
+# Services that keep text: the prefix of a source, and how to put it there; binary as it is when uploaded from a file.
+STORES: dict[str, tuple[str, Callable[[str, str], str]]] = {
+    "secret": ("secretsmanager", put_secret),
+    "binary": ("secretsmanager", lambda name, text: put_secret(name, text, "SecretBinary")),
+    "SecureString": ("ssm", put_parameter),
+    "String": ("ssm", lambda name, text: put_parameter(name, text, "String")),
 }
 names = (f"/cfgate/{number}" for number in range(10_000))
 
@@ -552,10 +487,7 @@ FORMS = {
     [*((store, form) for store in STORES for form in ("PEM", "JSON")), *(("secret", form) for form in list(FORMS)[2:])],
 )
 def test_a_key_is_read_in_every_form_it_is_kept_in(aws: Aws, store: str, form: str) -> None:
-    """Consoles, tools and templates keep PEM as text, bytes or in a field of JSON, with newlines or escaped.
-
-    By name or by ARN, whose region is the one that is asked.
-    """
+    """As text, bytes or in a field of JSON, with newlines or escaped; by name or by ARN, whose region is asked."""
     prefix, put = STORES[store]
     name, text = next(names), FORMS[form]
     arn = put(name, text)
@@ -568,10 +500,7 @@ def test_a_key_is_read_in_every_form_it_is_kept_in(aws: Aws, store: str, form: s
 NO_KEY, NO_JSON = "{source} holds 0 PEM keys", "{source} begins like JSON"
 UNUSABLE = {
     "two keys": (json.dumps({"old": PEM, "new": RSA_PEM}), "{source} holds 2 PEM keys"),
-    "public half beside it": (
-        json.dumps({"private": PEM, "public": (KEYS / "p256-public.pem").read_text()}),
-        "{source} holds 2 PEM keys",
-    ),
+    "public half beside it": (json.dumps({"private": PEM, "public": PUBLIC_PEM}), "{source} holds 2 PEM keys"),
     "not PEM": (PEM.splitlines()[1], NO_KEY),
     "a path": ("/etc/keys/cloudfront.pem", NO_KEY),
     "JSON without PEM": (json.dumps({"key": PEM.splitlines()[1]}), NO_KEY),
@@ -581,15 +510,13 @@ UNUSABLE = {
     "broken JSON": (json.dumps({"key": PEM})[:-1], NO_JSON),
     "raw newlines in JSON": (f'{{"key": "{PEM}"}}', NO_JSON),
     "half a PEM": (PEM[:100], "100 characters (PEM label: PRIVATE KEY)"),
-    "public key": ((KEYS / "p256-public.pem").read_text(), "the PEM holds a PUBLIC KEY"),
+    "public key": (PUBLIC_PEM, "the PEM holds a PUBLIC KEY"),
 }
 
 
 @pytest.mark.parametrize("store", ["secret", "SecureString"])
 @pytest.mark.parametrize(("text", "telling"), UNUSABLE.values(), ids=UNUSABLE)
-def test_a_secret_without_a_key_is_refused_without_showing_it(
-    aws: Aws, caplog: pytest.LogCaptureFixture, store: str, text: str, telling: str
-) -> None:
+def test_a_secret_without_a_key_is_refused_unseen(aws: Aws, caplog: Log, store: str, text: str, telling: str) -> None:
     """The source is named; of what it holds, the number of keys at most. Our log has nothing of it either."""
     caplog.set_level(logging.DEBUG, "cfgate_middleware")
     prefix, put = STORES[store]
@@ -599,9 +526,7 @@ def test_a_secret_without_a_key_is_refused_without_showing_it(
     assert_no_secret(caplog.text)
 
 
-def test_what_aws_answers_is_kept_out_of_its_own_log(
-    kms_keys: dict[str, KeptKey], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_what_aws_answers_is_kept_out_of_its_own_log(kms_keys: KeptKeys, caplog: Log) -> None:
     """At DEBUG botocore logs whole answers: not those that hold a key or a signature; those of other clients still."""
     secret, parameter, key_id = next(names), next(names), kms_keys["RSA"].key_id
     put_secret(secret, PEM)
@@ -620,26 +545,18 @@ def test_what_aws_answers_is_kept_out_of_its_own_log(
 
 
 @pytest.mark.parametrize("in_ring_file", [False, True])
-def test_references_are_taken_in_ini_and_ring_files(
-    kms_keys: dict[str, KeptKey], tmp_path: Path, in_ring_file: bool
-) -> None:
+def test_references_are_taken_in_ini_and_ring_files(kms_keys: KeptKeys, tmp_path: Path, in_ring_file: bool) -> None:
     """One kind of reference, wherever keys are named; a new secret and a new KMS key rotate alike."""
     secret, parameter = next(names), next(names)
     put_secret(secret, PEM)
     put_parameter(parameter, json.dumps({"key": RSA_PEM}))
-    ring = [
-        f"KSECRET secretsmanager:{secret}",
-        f"{KEY_PAIR_ID}1 ssm:{parameter}",
-        f"{KEY_PAIR_ID} kms:alias/ECDSA 2027-01-15T08:00:00Z",
-    ]
+    ring = [f"KSECRET secretsmanager:{secret}", f"{KEY_PAIR_ID}1 ssm:{parameter}"]
+    ring += [f"{KEY_PAIR_ID} kms:alias/ECDSA 2027-01-15T08:00:00Z"]
     (tmp_path / "ring").write_text("\n".join(ring))
     made = load_ini(tmp_path, "file:%(here)s/ring" if in_ring_file else "\n".join(["", *ring]))
     assert used(made, NOW, kms_keys["ECDSA"].group) == KEY_PAIR_ID
     rsa = KeyGroup({f"{KEY_PAIR_ID}1": (KEYS / "rsa-2048-public.pem").read_text()})
     assert used(made, NOW - 1, rsa) == f"{KEY_PAIR_ID}1"
-
-
-# When AWS does not answer
 
 
 def test_keys_that_were_loaded_go_on_signing_without_aws(aws: Aws) -> None:
@@ -653,9 +570,7 @@ def test_keys_that_were_loaded_go_on_signing_without_aws(aws: Aws) -> None:
         assert {used(one, group=KEY_GROUP) for one in made} == {KEY_PAIR_ID}
 
 
-def test_a_kms_that_hangs_is_an_error_and_heals(
-    aws: Aws, kms_keys: dict[str, KeptKey], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_kms_that_hangs_is_an_error_and_heals(aws: Aws, kms_keys: KeptKeys, caplog: Log) -> None:
     """The request fails, with one error line and no answer; when KMS is back, so are the redirects."""
     group = kms_keys["ECDSA"].group
     ring = KeyRing([Signer(KEY_PAIR_ID, "kms:alias/ECDSA")])
@@ -666,18 +581,18 @@ def test_a_kms_that_hangs_is_an_error_and_heals(
     def start_response(*started: object) -> Any:
         raise AssertionError("something was answered")
 
+    failed = "kms:alias/ECDSA: Sign failed with ReadTimeoutError"
     with aws.stopped():
-        with pytest.raises(SigningError, match="kms:alias/ECDSA: Sign failed with ReadTimeoutError"):
+        with pytest.raises(SigningError, match=failed):
             made(environ_for("/private/x"), start_response)
         (record,) = caplog.records
-        assert record.levelname == "ERROR"
-        assert "kms:alias/ECDSA: Sign failed with ReadTimeoutError" in record.getMessage()
+        assert (record.levelname, failed in record.getMessage()) == ("ERROR", True)
         assert fetch(made, "/private/before").location == before  # remembered
     assert signed_by(before, group) == signed_by(fetch(made, "/private/x").location, group) == KEY_PAIR_ID
     assert len(caplog.records) == 1
 
 
-def test_a_ring_that_needs_aws_waits_for_it(aws: Aws, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_ring_that_needs_aws_waits_for_it(aws: Aws, tmp_path: Path, caplog: Log) -> None:
     """A rotation in the middle of an outage is one error and the old key; it is made good when the store is back."""
     name = next(names)
     put_parameter(name, PEM)

@@ -10,25 +10,12 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from botocore.signers import CloudFrontSigner
-from hypothesis import given
-from hypothesis import strategies as st
 
-from cfgate_middleware import (
-    CloudFrontGate,
-    CloudFrontRedirect,
-    ConfigError,
-    Distribution,
-    PathError,
-    Signer,
-    SigningError,
-    signed_cookies,
-    signed_url,
-)
-from cfgate_middleware._core.urls import is_reserved
+from cfgate_middleware import CloudFrontGate, CloudFrontRedirect, Distribution, Signer, signed_cookies, signed_url
+from cfgate_middleware.errors import ConfigError, PathError, SigningError
 from cfgate_middleware.verify import Verified, verify_cookies
 from tests.conftest import KEY_PAIR_ID, KEYS, NOW
-from tests.support import BASE_URL, KEY_GROUP, SIGNER, Judge, fetch, verified
+from tests.support import BASE_URL, KEY_GROUP, SIGNER, Fake, Judge, by, fetch, verified
 
 RSA = Signer(KEY_PAIR_ID, KEYS / "rsa-2048-pkcs8.pem", "SHA1")
 LOCATION = f"{BASE_URL}/reports/1.pdf"
@@ -50,7 +37,7 @@ def proven_by(cookies: dict[str, str], target: str, now: float = NOW) -> Verifie
     return verify_cookies(target, cookies, base_url=BASE_URL, key_group=KEY_GROUP, now=now, viewer_address=VIEWER)
 
 
-CONDITIONS = pytest.mark.parametrize(
+@pytest.mark.parametrize(
     ("conditions", "resource", "end", "start", "address"),
     [
         ({}, "{object}", END, None, None),
@@ -63,11 +50,8 @@ CONDITIONS = pytest.mark.parametrize(
         ({"scope": "/"}, f"{BASE_URL}/*", END, None, None),
     ],
 )
-
-
-@CONDITIONS
 def test_conditions_are_signed_whichever_way(
-    conditions: Any, resource: str, end: int, start: int | None, address: str | None
+    conditions: Any, resource: str, end: int, start: Any, address: Any
 ) -> None:
     """URL, cookies and redirect prove the same resource, end, start and address, and so do the functions for a URL."""
     url, made = BASE_URL + SPELLED, distribution()
@@ -100,81 +84,37 @@ def test_query_and_file_name_are_put_into_the_url() -> None:
     assert verified(url).policy.resource == url.partition("&Expires=")[0]
 
 
-PLAIN = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=9)
-
-
-@given(
-    path=st.lists(st.text("aB0~ é*?&=+%;'", min_size=1, max_size=9), min_size=2, max_size=3).map("/".join),
-    query=st.dictionaries(PLAIN.filter(lambda name: name.isidentifier() and not is_reserved(name)), PLAIN, max_size=2),
-    expires=st.integers(1, 604800),
-    start=st.none() | st.integers(0, NOW),
-    address=st.none() | st.sampled_from([VIEWER, "203.0.113.0/24"]),
-    scope=st.sampled_from(["object", "directory", "/"]),
-)
-def test_an_rsa_url_is_botocores_byte_for_byte(
-    path: str, query: Any, expires: int, start: int | None, address: str | None, scope: str
-) -> None:
-    """Given the URL we spell and the same conditions, botocore signs and writes the very same one."""
-    conditions: Any = {"expires": expires, "not_before": start, "ip_address": address, "scope": scope, "query": query}
-    made = distribution(signer=RSA)
-    url = made.sign(f"/{path}", **conditions)
-    plain = url.partition("Expires=" if "Expires=" in url else "Policy=")[0].rstrip("?&")
-    botocore, end = CloudFrontSigner(KEY_PAIR_ID, RSA.sign), datetime.fromtimestamp(NOW + expires, UTC)
-    directory = plain.partition("?")[0].rpartition("/")[0]
-    resource = {"object": plain, "directory": f"{directory}/*", "/": f"{BASE_URL}/*"}[scope]
-    if resource == plain and start is None and address is None:
-        assert url == botocore.generate_presigned_url(plain, date_less_than=end)
-    else:
-        since = None if start is None else datetime.fromtimestamp(start, UTC)
-        policy = botocore.build_policy(resource, end, since, address)
-        assert url == botocore.generate_presigned_url(plain, policy=policy)
-
-
-# What cannot be signed
-
-
 NO_OBJECT = ("", "/", "a", "/a/", "/a//b", "/a/../b", "/..", "/a\\b", "/a\n", "/\ud800", None, b"/a", f"/{'x' * 8192}")
 NO_SCOPE = ("", "films/", "/films", "//", "/a//", "/a/../", "/a\\/", "directory", "object", None, b"/")
 FOUR = ("sign", "cookies", "redirect", "query")
 
 
-@pytest.mark.parametrize("path", NO_OBJECT)
-@pytest.mark.parametrize("method", ["sign", "cookies", "redirect"])
-def test_a_path_that_cannot_be_an_object_is_a_path_error(method: str, path: Any) -> None:
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [*((method, path) for method in FOUR[:3] for path in NO_OBJECT), *(("query", scope) for scope in NO_SCOPE)],
+)
+def test_a_path_that_cannot_be_an_object_or_a_scope_is_a_path_error(method: str, path: Any) -> None:
     """A view can answer it with 404, whatever its other arguments are."""
-    with pytest.raises(PathError):
+    with pytest.raises(PathError, match="scope=" if method == "query" else "."):
         getattr(distribution(), method)(path)
-
-
-@pytest.mark.parametrize("scope", NO_SCOPE)
-def test_a_query_needs_a_scope(scope: Any) -> None:
-    """A scope is clean and ends in a slash."""
-    with pytest.raises(PathError, match="scope="):
-        distribution().query(scope)
 
 
 @pytest.mark.parametrize(
     ("conditions", "telling"),
     [
-        ({"expires": 0}, "expires=0"),
-        ({"expires": NOW}, "a duration"),
-        ({"scope": "a"}, "scope='a'"),
-        ({"scope": "/c/"}, "outside the scope"),
-        ({"not_before": datetime(2027, 1, 1)}, "naive datetime"),
-        ({"not_before": END}, f"starts at {END} but ends at {END}"),
-        ({"ip_address": "::1"}, "IPv6"),
+        *(({"expires": 0}, "expires=0"), ({"expires": NOW}, "a duration"), ({"scope": "a"}, "scope='a'")),
+        *(({"scope": "/c/"}, "outside the scope"), ({"not_before": datetime(2027, 1, 1)}, "naive datetime")),
+        *(({"not_before": END}, f"starts at {END} but ends at {END}"), ({"ip_address": "::1"}, "IPv6")),
     ],
 )
 def test_conditions_that_cannot_be_signed_are_config_errors(conditions: Any, telling: str) -> None:
     """Whichever way it is signed, the error says why not."""
-    made, url = distribution(), f"{BASE_URL}/b/1"
-    ways: list[Callable[..., object]] = [made.sign, made.cookies, made.redirect]
-    for write in (*ways, *([] if "scope" in conditions else [made.query])):
+    for method in FOUR[: 3 if "scope" in conditions else 4]:
         with pytest.raises(ConfigError, match=telling):
-            write("/b/" if write == made.query else "/b/1", **conditions)
+            getattr(distribution(), method)("/b/" if method == "query" else "/b/1", **conditions)
     for function in (signed_url, signed_cookies):
         with pytest.raises(ConfigError, match=telling):
-            function(url, SIGNER, now=NOW, **conditions)
+            function(f"{BASE_URL}/b/1", SIGNER, now=NOW, **conditions)
 
 
 @pytest.mark.parametrize(
@@ -190,37 +130,19 @@ def test_only_conditions_are_taken(method: str, name: str) -> None:
 
 def test_a_signer_that_fails_signs_nothing() -> None:
     """Every method raises the SigningError."""
-
-    class Broken:
-        key_pair_id, hash_algorithm = "K1", "SHA256"
-
-        def sign(self, message: bytes) -> bytes:
-            raise OSError("hardware")
-
+    broken = distribution(signer=Fake(outcome=OSError("hardware")))
     for method in FOUR:
         with pytest.raises(SigningError, match="K1 failed with OSError"):
-            getattr(distribution(signer=Broken()), method)("/a/" if method == "query" else "/a")
-
-
-# Shared by gates
+            getattr(broken, method)("/a/" if method == "query" else "/a")
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("domain", BASE_URL),
-        ("key_pair_id", KEY_PAIR_ID),
-        ("private_key", "env:KEY"),
-        ("priv_key_string", "env:KEY"),
-        ("keys", "file:ring"),
-        ("signer", SIGNER),
-        ("hash_algorithm", "SHA256"),
-    ],
+    "name", ["domain", "key_pair_id", "private_key", "priv_key_string", "keys", "signer", "hash_algorithm"]
 )
-def test_a_gate_with_a_distribution_has_no_domain_and_no_keys(name: str, value: Any) -> None:
+def test_a_gate_with_a_distribution_has_no_domain_and_no_keys(name: str) -> None:
     """Whichever was right, the error names both."""
     with pytest.raises(ConfigError, match=f"distribution and {name} are both given"):
-        CloudFrontGate(None, Judge(), prefix="/private", distribution=distribution(), **{name: value})
+        of(distribution(), **{name: "SHA256"})
 
 
 def of(made: Distribution, **options: Any) -> CloudFrontGate:
@@ -270,18 +192,8 @@ def test_all_problems_are_reported_together() -> None:
     """Domain, keys and durations are all checked."""
     with pytest.raises(ConfigError) as caught:
         Distribution("", key_pair_id="K1", expires=0, reuse_for=-1)
-    starts = ["domain=''", "expires=0", "reuse_for=-1", "private_key missing"]
-    assert [problem.partition(":")[0] for problem in caught.value.problems] == starts
-
-
-@pytest.mark.parametrize(
-    ("domain", "warned"),
-    [("http://cdn.example.com", True), (BASE_URL, False), ("http://localhost:1", False), ("http://127.0.0.1", False)],
-)
-def test_a_domain_in_clear_is_a_warning(domain: str, warned: bool, caplog: pytest.LogCaptureFixture) -> None:
-    """Signed URLs cross the network unencrypted then, unless they stay on this machine."""
-    distribution(domain)
-    assert (f"domain {domain}: signed URLs will cross the network in clear" in caplog.text) is warned
+    starts = [problem.partition(":")[0] for problem in caught.value.problems]
+    assert starts == ["domain=''", "expires=0", "reuse_for=-1", "private_key missing"]
 
 
 def test_a_redirect_is_kept_by_no_cache() -> None:
@@ -289,9 +201,6 @@ def test_a_redirect_is_kept_by_no_cache() -> None:
     answer = fetch(distribution().redirect("/1", filename="a.pdf"), "/")
     assert (answer.code, answer.body, answer.values("Cache-Control")) == (303, b"", ["private, no-store"])
     assert answer.values("Referrer-Policy") == ["no-referrer"]
-
-
-# By URL
 
 
 def end_of(url: str) -> int:
@@ -309,8 +218,7 @@ DOORS = pytest.mark.parametrize(
     ("sign", "error", "name"),
     [
         (lambda url: signed_url(url, SIGNER, now=NOW), PathError, "url"),
-        (lambda url: signed_cookies(url, SIGNER, now=NOW), PathError, "url"),
-        (_redirect, ConfigError, "location"),
+        *((lambda url: signed_cookies(url, SIGNER, now=NOW), PathError, "url"), (_redirect, ConfigError, "location")),
     ],
     ids=["url", "cookies", "redirect"],
 )
@@ -323,14 +231,12 @@ DOORS = pytest.mark.parametrize(
         ("d111111abcdef8.cloudfront.net", "https://d111111abcdef8.cloudfront.net/"),
         ("http://dc1097jtk.cloudfront.net", "http://dc1097jtk.cloudfront.net/"),
         ("HTTPS://CDN.example.com:443/A", f"{BASE_URL}/A"),
-        ("http://127.0.0.1:8001/a", "http://127.0.0.1:8001/a"),
-        (f"{BASE_URL}/d/", f"{BASE_URL}/d/"),
+        ("d111111abcdef8.cloudfront.net/a?x=1", "https://d111111abcdef8.cloudfront.net/a?x=1"),
+        *((url, url) for url in ("http://127.0.0.1:8001/a", "http://[::1]:8000/a?u=https%3A%2F%2Fx", f"{BASE_URL}/d/")),
         (f"{BASE_URL}/n%C3%A9%2A.pdf?v=1&w=%2A%20&x=", f"{BASE_URL}/n%C3%A9%2A.pdf?v=1&w=%2A%20&x="),
     ],
 )
-def test_a_spelled_url_is_signed_as_it_is(
-    sign: Any, error: type[Exception], name: str, url: str, resource: str
-) -> None:
+def test_a_spelled_url_is_signed_as_it_is(sign: Any, error: object, name: str, url: str, resource: str) -> None:
     """After its scheme and host, a URL is signed byte for byte; a bare domain signs the root."""
     signed = sign(url)
     if isinstance(signed, dict):
@@ -346,22 +252,26 @@ def test_a_spelled_url_is_signed_as_it_is(
 @DOORS
 @pytest.mark.parametrize(
     ("url", "telling"),
-    [
-        *((url, "a whole viewer URL") for url in ("", None, b"https://cdn.example.com/a")),
-        *(
-            (f"{BASE_URL}{path}", "the path must be")
-            for path in ("/a b", "/é", "/*", "/%2a", "/%61", "/%FF", "/a//b", "/a/../b", "/a#b")
-        ),
-        *((f"{BASE_URL}/a?{query}", "the query must be") for query in ("v=a b", "v=a+b", "v=*", "v", "v=1&")),
-        (f"{BASE_URL}/a?Expires=1", "Expires is reserved"),
-        (f"{BASE_URL}/a?%70olicy=1", "policy is reserved"),
-        (f"{BASE_URL}/a?=1", "needs a name"),
-        *((url, "a host name") for url in ("/reports/1.pdf", "//cdn.example.com/a")),
-        ("ftp://cdn.example.com/a", "scheme 'ftp'"),
-        ("https://me@cdn.example.com/a", "'@'"),
-        ("https://bucket.s3.amazonaws.com/a", "S3 or AWS host"),
-        (signed_url(LOCATION, SIGNER, now=NOW), "Expires is reserved"),  # signed before, and not shown
-    ],
+    by(
+        {
+            "a whole viewer URL": ("", None, b"https://cdn.example.com/a"),
+            "the path must be": tuple(
+                f"{BASE_URL}{path}"
+                for path in ("/a b", "/é", "/*", "/%2a", "/%61", "/%FF", "//a", "/a//b", "/a/../b", "/a#b", '/a"')
+            ),
+            "the query must be": tuple(
+                f"{BASE_URL}/a?{query}" for query in ("v=a b", "v=a+b", "v=*", "v=%2a", "v", "v=1&")
+            ),
+            "Expires is reserved": (f"{BASE_URL}/a?Expires=1", signed_url(LOCATION, SIGNER, now=NOW)),  # not shown
+            "policy is reserved": (f"{BASE_URL}/a?%70olicy=1",),
+            "needs a name": (f"{BASE_URL}/a?=1",),
+            "a host name": ("/reports/1.pdf", "//cdn.example.com/a"),
+            "scheme 'ftp'": ("ftp://cdn.example.com/a",),
+            "'@'": ("https://me@cdn.example.com/a", "https://cdn.example.com\\@evil.com/x"),
+            "a fragment": (f"{BASE_URL}#x",),
+            "S3 or AWS host": ("https://bucket.s3.amazonaws.com/a",),
+        }
+    ),
 )
 def test_any_other_url_is_refused(sign: Any, error: type[Exception], name: str, url: Any, telling: str) -> None:
     """A URL that browsers, CloudFront or an attacker could read in another way is an error that shows no query."""
@@ -377,8 +287,7 @@ WRITERS = pytest.mark.parametrize("write", [signed_url, signed_cookies])
 @pytest.mark.parametrize(
     ("signer", "now", "telling"),
     [
-        (None, NOW, "signer is missing: expected a Signer"),
-        (Signer, NOW, "signer is .*type.*: expected a Signer"),
+        *((None, NOW, "signer is missing: expected a Signer"), (Signer, NOW, "signer is .*type.*: expected a Signer")),
         *((SIGNER, bad, f"now={bad!r}.*epoch seconds") for bad in (-1, "noon", NOW * 1000, math.inf, math.nan)),
     ],
 )
@@ -396,30 +305,13 @@ def test_any_time_may_be_now(write: Callable[..., object], now: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "sign", [lambda: signed_url(LOCATION, SIGNER), lambda: Distribution(BASE_URL, signer=SIGNER).sign("/1")]
+    "sign",
+    [
+        *(lambda: signed_url(LOCATION, SIGNER), lambda: Distribution(BASE_URL, signer=SIGNER).sign("/1")),
+        lambda: fetch(CloudFrontRedirect(LOCATION, authorize=lambda: True, signer=SIGNER).go(), "/").location,
+    ],
 )
 def test_the_clock_is_the_real_one(sign: Callable[[], str]) -> None:
     """Unless told otherwise, a signature is valid from now on."""
     before = time.time()
     assert before + 60 <= end_of(sign()) <= time.time() + 61
-
-
-def test_sha_1_needs_no_cookie_of_its_own() -> None:
-    """CloudFront assumes SHA-1 where nothing else is said, and has one cookie more otherwise."""
-    of_sha_1 = {"CloudFront-Expires", "CloudFront-Signature", "CloudFront-Key-Pair-Id"}
-    assert distribution(signer=RSA).cookies("/1").keys() == signed_cookies(LOCATION, RSA).keys() == of_sha_1
-    assert distribution().cookies("/1").keys() == of_sha_1 | {"CloudFront-Hash-Algorithm"}
-    assert "CloudFront-Policy" in distribution().cookies("/1", scope="/")
-
-
-@WRITERS
-def test_a_url_too_long_for_cloudfront_is_refused(write: Callable[..., object]) -> None:
-    """More than 8,192 bytes would be answered with 414, signed in the URL or in cookies."""
-    with pytest.raises(PathError, match="CloudFront takes 8192"):
-        write(f"{BASE_URL}/{'x' * 8192}", SIGNER)
-
-
-def test_a_cookie_too_long_for_browsers_is_refused() -> None:
-    """A policy of more than a cookie can hold is an error, not cut."""
-    with pytest.raises(PathError, match="browsers keep 4096"):
-        signed_cookies(f"{BASE_URL}/{'x' * 3000}/1", SIGNER, scope="directory")

@@ -8,10 +8,9 @@ import inspect
 import math
 import pickle
 import re
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
-from enum import Enum
+from ipaddress import IPv4Address
 from typing import Any, get_type_hints
 from unittest.mock import ANY
 from urllib.parse import parse_qs, urlsplit
@@ -21,11 +20,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cfgate_middleware import ConfigError, Grant
+from cfgate_middleware._core.answers import KINDS
 from cfgate_middleware._core.encoding import from_base64
 from cfgate_middleware._core.grant import Conditions, PolicyConditions, ScopedConditions
 from cfgate_middleware._core.policy import CustomPolicy
 from tests.conftest import NOW
-from tests.support import BASE_URL, Judge, fetch, gate
+from tests.support import BASE_URL, Choice, Judge, Pem, fetch, gate
 
 DISPOSITION = "response-content-disposition"
 MAX_EXPIRES, MAX_EPOCH = 604800, 9223372036
@@ -37,32 +37,17 @@ class NoZone(tzinfo):
     def utcoffset(self, moment: datetime | None) -> None:
         """Return no offset."""
 
-    def dst(self, moment: datetime | None) -> None:
-        """Return no offset."""
-
-    def tzname(self, moment: datetime | None) -> None:
-        """Return no name."""
-
-
-class Choice(str, Enum):  # noqa: UP042  # this kind of enum, older than StrEnum, has another str()
-    """Scopes and answers as a user may name them."""
-
-    DIRECTORY = "directory"
-    COOKIES = "cookies"
+    dst = tzname = utcoffset
 
 
 # Fields: what is given, and what is kept.
 KEPT: dict[str, list[tuple[Any, Any]]] = {
     "expires": [(None, None), (1, 1), (MAX_EXPIRES, MAX_EXPIRES), (timedelta(hours=1), 3600)],
     "not_before": [
-        (None, None),
-        (0, 0),
-        (MAX_EPOCH, MAX_EPOCH),
-        (NOW + 0.25, NOW + 1),
+        *((None, None), (0, 0), (MAX_EPOCH, MAX_EPOCH), (NOW + 0.25, NOW + 1)),
         (datetime.fromtimestamp(NOW, UTC), NOW),
         (datetime.fromtimestamp(NOW, timezone(timedelta(hours=5, minutes=30))), NOW),
-        (datetime.fromtimestamp(NOW, UTC) + timedelta(microseconds=1), NOW + 1),
-        (datetime.fromtimestamp(0, UTC), 0),
+        *((datetime.fromtimestamp(NOW, UTC) + timedelta(microseconds=1), NOW + 1), (datetime.fromtimestamp(0, UTC), 0)),
     ],
     "path": [(None, None), ("/a", "/a"), ("/reports/é *?#%2e.pdf", "/reports/é *?#%2e.pdf"), ("/.hidden", "/.hidden")],
     "scope": [
@@ -70,20 +55,16 @@ KEPT: dict[str, list[tuple[Any, Any]]] = {
         (Choice.DIRECTORY, "directory"),
     ],
     "ip_address": [
-        (None, None),
-        ("203.0.113.7", "203.0.113.7/32"),
-        ("203.0.113.7/24", "203.0.113.0/24"),
-        ("0.0.0.0/0", "0.0.0.0/0"),
+        *((None, None), ("203.0.113.7", "203.0.113.7/32"), ("255.255.255.255", "255.255.255.255/32")),
+        *(("203.0.113.7/24", "203.0.113.0/24"), ("0.0.0.0/0", "0.0.0.0/0")),
     ],
     "query": [
-        (None, ()),
-        ({}, ()),
-        ({"a": ""}, (("a", ""),)),
+        *((None, ()), ({}, ()), ({"a": ""}, (("a", ""),))),
         ([("a", "1"), ["a", "é&="]], (("a", "1"), ("a", "é&="))),
     ],
     "headers": [(None, ()), ({"Set-Cookie": "a=1"}, (("Set-Cookie", "a=1"),))],
     "filename": [(name, name) for name in (None, "a.pdf", "né € \U0001f600.pdf", 'a"b\\c/d%.pdf', " ", "a;b")],
-    "answer": [*((answer, answer) for answer in (None, "redirect", "cookies", "json")), (Choice.COOKIES, "cookies")],
+    "answer": [*((answer, answer) for answer in (None, *KINDS)), (Choice.COOKIES, "cookies")],
 }
 UNCLEAN = ("a", "", "//", "//a/", "/../", "/a/../b/", "/a/./", "/a//", "/a\\b/", "/a\n/", "/\ud800/", "https://h/")
 # Fields: what is refused, and the telling part of the error.
@@ -106,28 +87,26 @@ REFUSED: dict[str, list[tuple[Any, str]]] = {
         for bad in ("objects", "Directory", "*", "/*", "/a", "/a/*", *UNCLEAN, 5, b"/", ["/"], ANY, None)
     ],
     "ip_address": [
-        *((bad, "no IPv6") for bad in ("::1", "2001:db8::/32", "::ffff:203.0.113.7", "localhost", "1.2.3.4, 1.2.3.5")),
-        *((bad, "IPv4 address or CIDR") for bad in ("", "203.0.113.7:80", "203.0.113", "0.0.0.0/0.0.0.0")),
-        *((bad, "IPv4 address or CIDR") for bad in ("1.2.3.4/33", 16909060)),
+        (bad, "such as '203.0.113.7' or '203.0.113.0/24'; CloudFront policies have no IPv6")
+        for bad in (
+            *("", "::1", "2001:db8::/32", "::ffff:203.0.113.7", "localhost", "1.2.3.4, 1.2.3.5", "203.0.113.7:80"),
+            *("203.0.113", "203.0.113.07", "203.0.113.256", " 203.0.113.7", "203.0.113.7\n", '203.0.113.7"'),
+            *(f"203.0.113.7/{length}" for length in ("33", "-1", "", "08", "024", "2\u0664", "0.0.0.255")),
+            *("1.2.3.4/0.0.0.0", "1.2.3.4/255.255.255.0", 16909060, b"\xcb\x00\x71\x07", ("1.2.3.4", 24)),
+            IPv4Address("1.2.3.4"),
+        )
     ],
     "query": [
         *((bad, "mapping or as pairs") for bad in ("a=1", 5, ["ab"], [("a",)], {"a": 1}, {1: "a"}, {"a": None})),
-        ({"": "1"}, "needs a name"),
-        ({"a": "\ud800"}, "UTF-8"),
-        *(({bad: "1"}, f"{bad} is reserved") for bad in ("Policy", "Expires", "Signature", "Key-Pair-Id")),
-        ({"Hash-Algorithm": "1"}, "Hash-Algorithm is reserved"),
+        *(({"": "1"}, "needs a name"), ({"a": "\ud800"}, "UTF-8"), ({"Policy": "1"}, "Policy is reserved")),
     ],
     "headers": [
         ({"Location": "https://evil.example"}, "Location is set by the gate"),
-        ({"X-A": "a\r\nb"}, "header X-A must be one line"),
-        ("X-A: 1", "mapping or as pairs"),
+        *(({"X-A": "a\r\nb"}, "header X-A must be one line"), ("X-A: 1", "mapping or as pairs")),
         ({"CDN-Cache-Control": "max-age=60"}, "no-store"),
     ],
     "filename": [
-        *(
-            (bad, "file name")
-            for bad in ("", "a\r\nSet-Cookie: x", "a\n", "\0", "a\tb", "\x1f", "\x7f", "\x80", "\x9f")
-        ),
+        *((bad, "file name") for bad in ("", "a\r\nX: x", "a\n", "\0", "a\tb", "\x1f", "\x7f", "\x80", "\x9f")),
         *((bad, "file name") for bad in ("a\u2028b", "a\u2029b", "\ud800", "a\udcffb", b"a.pdf", 5, True, ["a"], ANY)),
     ],
     "answer": [
@@ -175,6 +154,8 @@ def test_all_wrong_fields_are_reported_together() -> None:
     assert [re.split("=| is ", problem)[0] for problem in problems(wrong)] == [f"Grant: {name}" for name in REFUSED]
     (problem,) = problems({"path": "/a", "scope": "/b/", "expires": 0})
     assert problem.startswith("Grant: expires=0")
+    found = problems({"path": "/" + "a" * 9000, "scope": "/b/", "filename": "a", "query": {DISPOSITION: "inline"}})
+    assert all(telling in problem for telling, problem in zip(("both", "outside", "8192"), found, strict=True))
 
 
 def test_the_tables_hold_every_field() -> None:
@@ -204,7 +185,7 @@ def test_every_condition_alone_reaches_the_policy(name: str) -> None:
     assert policy != CustomPolicy(resource=policy.resource, end=policy.end)
 
 
-def test_a_key_in_a_grant_is_not_shown(pem: Callable[[str], str]) -> None:
+def test_a_key_in_a_grant_is_not_shown(pem: Pem) -> None:
     """Of a PEM in the place of a path only kind and length are shown."""
     key = pem("p256-pkcs8")
     text = "".join(problems({"path": key, "ip_address": key}))
@@ -215,25 +196,18 @@ def test_a_key_in_a_grant_is_not_shown(pem: Callable[[str], str]) -> None:
 @pytest.mark.parametrize(
     ("fields", "telling"),
     [
-        (
-            {"filename": "a.pdf", "query": {DISPOSITION: "inline"}},
-            f"filename='a.pdf' and query both give {DISPOSITION}",
-        ),
+        ({"filename": "a", "query": {DISPOSITION: "inline"}}, f"filename='a' and query both give {DISPOSITION}"),
         ({"path": "/a.pdf", "scope": "directory"}, "path='/a.pdf' is the root of the distribution; write scope='/'"),
         ({"path": "/b/1.pdf", "scope": "/a/"}, "path='/b/1.pdf' lies outside scope='/a/'"),
-        ({"path": "/ab/1.pdf", "scope": "/a/"}, "lies outside"),
-        ({"path": "/a", "scope": "/a/"}, "lies outside"),
+        *(({"path": "/ab/1.pdf", "scope": "/a/"}, "lies outside"), ({"path": "/a", "scope": "/a/"}, "lies outside")),
         ({"path": "/" + "é" * 1366}, "8197 bytes long when spelled"),
         ({"query": {"a": "\ufffd" * 911}}, "8201 bytes"),
         ({"path": "/" + "a" * 4099, "query": {"a": "b" * 4091}}, "8193 bytes"),
         ({"filename": "a" * 8192}, "a whole URL may be 8192"),
         # These go together.
-        ({"path": "/a.pdf", "scope": "/"}, ""),
-        ({"path": "/a.pdf", "scope": "object"}, ""),
-        ({"path": "/a/b.pdf", "scope": "directory"}, ""),
-        ({"path": "/a/b/c.pdf", "scope": "/a/"}, ""),
-        ({"scope": "directory"}, ""),
-        ({"scope": "/a/"}, ""),
+        *(({"path": "/a.pdf", "scope": "/"}, ""), ({"path": "/a.pdf", "scope": "object"}, "")),
+        *(({"path": "/a/b.pdf", "scope": "directory"}, ""), ({"path": "/a/b/c.pdf", "scope": "/a/"}, "")),
+        *(({"scope": "directory"}, ""), ({"scope": "/a/"}, "")),
         ({"path": "/" + "a" * 4099, "query": {"a": "b" * 4090}}, ""),
     ],
 )
@@ -247,14 +221,6 @@ def test_fields_that_contradict_each_other_are_refused(fields: dict[str, Any], t
         assert Grant(**fields) == Grant(**fields)
 
 
-def test_all_contradictions_are_reported_together() -> None:
-    """Three contradictions are three problems of one error."""
-    found = problems({"path": "/" + "a" * 9000, "scope": "/b/", "filename": "a", "query": {DISPOSITION: "inline"}})
-    assert [telling in problem for telling, problem in zip(("both", "outside", "8192"), found, strict=True)] == [
-        True
-    ] * 3
-
-
 @pytest.mark.parametrize(
     ("fields", "query"),
     [
@@ -262,10 +228,8 @@ def test_all_contradictions_are_reported_together() -> None:
         ({"expires": 5, "query": {"a": "1"}, "headers": {"X-A": "1"}, "answer": "redirect"}, f"a=1&Expires={NOW + 5}"),
         ({"filename": "a"}, f"{DISPOSITION}=attachment%3B%20filename%3D%22a%22&Expires={NOW + 60}"),
         ({"query": {DISPOSITION: "inline"}}, f"{DISPOSITION}=inline&Expires={NOW + 60}"),
-        ({"scope": "directory"}, "Policy="),
-        ({"scope": "/"}, "Policy="),
-        ({"not_before": 0}, "Policy="),
-        ({"ip_address": "0.0.0.0/0"}, "Policy="),
+        *(({"scope": "directory"}, "Policy="), ({"scope": "/"}, "Policy=")),
+        *(({"not_before": 0}, "Policy="), ({"ip_address": "0.0.0.0/0"}, "Policy=")),
     ],
 )
 def test_only_an_end_time_makes_a_canned_policy(fields: dict[str, Any], query: str) -> None:
@@ -276,15 +240,11 @@ def test_only_an_end_time_makes_a_canned_policy(fields: dict[str, Any], query: s
 
 @pytest.mark.parametrize("name", ["expires", "scope", "is_canned", "parameters"])
 def test_a_grant_cannot_be_changed(name: str) -> None:
-    """What was checked stays as it was checked, and a shared grant stays the same for everybody."""
+    """What was checked stays as it was, whatever happens to what it was made from, and is the same for everybody."""
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(Grant(), name, "/")
     with pytest.raises(dataclasses.FrozenInstanceError):
         delattr(Grant(), name)
-
-
-def test_a_grant_does_not_follow_changes_of_what_it_was_made_from() -> None:
-    """Mappings and lists are copied."""
     query, headers = {"a": "1"}, [("X-A", "1")]
     grant = Grant(query=query, headers=headers)
     query["Policy"] = "x"
@@ -294,16 +254,8 @@ def test_a_grant_does_not_follow_changes_of_what_it_was_made_from() -> None:
 
 def test_the_repr_of_a_grant_is_the_call_that_makes_it() -> None:
     """Conditions are no secret, and nothing else is shown."""
-    grant = Grant(
-        expires=5,
-        not_before=NOW,
-        path="/a",
-        scope="/",
-        ip_address="203.0.113.7",
-        query={"a": "1"},
-        filename="é.pdf",
-        answer="json",
-    )
+    where: Any = {"path": "/a", "scope": "/", "ip_address": "203.0.113.7"}
+    grant = Grant(expires=5, not_before=NOW, query={"a": "1"}, filename="é.pdf", answer="json", **where)
     assert re.findall(r"(\w+)=", repr(grant)) == list(inspect.signature(Grant).parameters)
     assert eval(repr(grant)) == grant  # noqa: S307  # our own text
 
@@ -312,8 +264,7 @@ def test_grants_are_values() -> None:
     """Equal grants are equal, hash alike and sign alike; copies are equal; what differs in a field differs."""
     grant = Grant(expires=5, query={"a": "1"}, filename="a.pdf")
     for twin in (
-        Grant(expires=5, query=[("a", "1")], filename="a.pdf"),
-        copy.deepcopy(grant),
+        *(Grant(expires=5, query=[("a", "1")], filename="a.pdf"), copy.deepcopy(grant)),
         pickle.loads(pickle.dumps(grant)),  # noqa: S301  # our own bytes
     ):
         assert (twin, hash(twin), query_of(twin)) == (grant, hash(grant), query_of(grant))

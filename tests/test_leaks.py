@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import functools
 import inspect
 import logging
@@ -10,8 +11,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import boto3
@@ -24,27 +25,16 @@ from moto import mock_aws
 from paste.deploy import loadapp
 from sentry_sdk.utils import event_from_exception
 
-from cfgate_middleware import (
-    PASS,
-    AuthorizerError,
-    CloudFrontGate,
-    CloudFrontRedirect,
-    ConfigError,
-    Distribution,
-    Grant,
-    KeyRing,
-    PathError,
-    Signer,
-    SigningError,
-    signed_cookies,
-    signed_url,
-)
+from cfgate_middleware import PASS, CloudFrontGate, CloudFrontRedirect, Grant, KeyRing, Signer
 from cfgate_middleware._core.answers import KINDS
+from cfgate_middleware._core.encoding import to_base64
+from cfgate_middleware.distribution import Distribution, signed_cookies, signed_url
 from cfgate_middleware.edge import LocalEdge
+from cfgate_middleware.errors import AuthorizerError, ConfigError, PathError, SigningError
 from cfgate_middleware.verify import KeyGroup, VerificationError, verify, verify_cookies, verify_url
 from tests.conftest import KEY_PAIR_ID, KEYS, NOW
 from tests.leaks import PACKAGE, PIECE, Local, leaks_among, leaks_in, locals_of
-from tests.support import BASE_URL, KEY_GROUP, SIGNER, Judge, environ_for, fetch, gate
+from tests.support import BASE_URL, KEY_GROUP, SIGNER, Fake, Judge, Log, Patch, Pem, environ_for, fetch, gate
 
 ROOT = Path(__file__).parent.parent
 URL = f"{BASE_URL}/films/42/a.mp4"
@@ -58,7 +48,7 @@ LOGGER = logging.getLogger("cfgate_middleware")
 
 
 def test_signed_urls_and_cookies_are_found(signer: Signer) -> None:
-    """URLs, cookies in any notation and bare values are found, for canned and custom policies."""
+    """URLs, cookies in any notation and bare values are found, for canned and custom policies; so are DER bytes."""
     for scope, policy in (("object", []), ("directory", [POLICY, ENCODED])):
         signed = signed_url(URL, signer, scope=scope, now=NOW)
         cookies = signed_cookies(URL, signer, scope=scope, now=NOW)
@@ -66,13 +56,8 @@ def test_signed_urls_and_cookies_are_found(signer: Signer) -> None:
         assert set(leaks_in("; ".join(map("=".join, cookies.items())))) == {SIGNATURE, LONG, *policy}
         assert set(leaks_in(repr(cookies))) == {LONG, *policy[1:]}
         assert leaks_in(f"it gave {cookies['CloudFront-Signature']}!") == [LONG]
-
-
-@pytest.mark.parametrize("hashed", range(4))
-def test_the_bytes_of_an_ecdsa_signature_are_found(hashed: int) -> None:
-    """An ECDSA signature is found as the repr of bytes and as hex."""
-    signature = SIGNER.sign(str(NOW + hashed).encode())
-    assert leaks_in(f"returned {signature!r} or {signature.hex()}") == leaks_in(signature.hex()) == [DER]
+    for signature in (SIGNER.sign(str(NOW + number).encode()) for number in range(4)):
+        assert leaks_in(f"returned {signature!r} or {signature.hex()}") == leaks_in(signature.hex()) == [DER]
 
 
 @pytest.mark.parametrize("path", sorted(KEYS.glob("*.pem")), ids=lambda path: path.stem)
@@ -89,14 +74,9 @@ def test_every_key_is_found(path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "kinds"),
     [
-        ("?Signature=x", [SIGNATURE]),
-        ("%3FSignature%3Dx", [SIGNATURE]),
-        ("CloudFront-Policy=x", [POLICY]),
-        (repr(b'{"Statement":[{'), [JSON]),
-        (repr({"Statement": [{}]}), [JSON]),
-        ("eyJTdGF0ZW1lbnQiOlt7", [ENCODED]),
-        ("Ab9" * 30, [LONG]),
-        ("-----BEGIN PUBLIC KEY-----\\nMFkwEwYH", [PEM]),
+        *(("?Signature=x", [SIGNATURE]), ("%3FSignature%3Dx", [SIGNATURE]), ("CloudFront-Policy=x", [POLICY])),
+        *((repr(b'{"Statement":[{'), [JSON]), (repr({"Statement": [{}]}), [JSON]), ("eyJTdGF0ZW1lbnQiOlt7", [ENCODED])),
+        *(("Ab9" * 30, [LONG]), ("-----BEGIN PUBLIC KEY-----\\nMFkwEwYH", [PEM])),
         ("reserved: CloudFront reads Expires, Policy, Signature, Key-Pair-Id, Hash-Algorithm as its own", []),
         ("Signature is absent or not in CloudFront's base64 alphabet", []),
         ("https://cdn.example.com/a?Expires=…&Signature=…&Key-Pair-Id=K2JCJMDEHXQW5F", []),
@@ -117,42 +97,33 @@ from cfgate_middleware import AuthorizerError, ConfigError, SigningError
 from cfgate_middleware.verify import BadSignature
 import pytest
 from tests.leaks import PACKAGE
-
 SECRET = "Signature=" + "s3cret"
 code = "def leaking(*args):\\n    data = [{{'url': args}}]\\n    raise ValueError"
 exec(compile(code, PACKAGE + "made_up.py", "exec"))
-
 def test_log():
     logging.getLogger("cfgate_middleware.edge").warning("it is %s", SECRET)
-
 def test_traceback():
     try:
         leaking(SECRET)
     except ValueError:
         logging.getLogger("cfgate_middleware").exception("it failed")
-
 def test_frame():
     with pytest.raises(ValueError):
         leaking(SECRET)
-
 @pytest.mark.parametrize("kind", [AuthorizerError, BadSignature, ConfigError, SigningError])
 def test_expected(kind):
     with pytest.raises(kind):
         raise kind("it is " + SECRET)
-
 def test_thread():
     thread = threading.Thread(target=ConfigError, args=("harmless", SECRET))
     thread.start()
     thread.join()
-
 @pytest.fixture(scope="module")
 def resource():
     yield
     ConfigError(SECRET)
-
 def test_key(resource):
     ConfigError(open({str(KEYS / "p256-sec1.pem")!r}).read())
-
 def test_harmless():
     ConfigError("Signature is absent")
     with pytest.raises(ValueError):
@@ -174,21 +145,15 @@ def test_a_leak_fails_the_session(tmp_path: Path) -> None:
 
     done = run()
     found = [line.partition("test_leaking.py::")[2] for line in done.stdout.splitlines() if " holds " in line]
-    assert done.returncode == pytest.ExitCode.TESTS_FAILED
-    assert "10 passed" in done.stdout
+    assert (done.returncode, "10 passed" in done.stdout) == (pytest.ExitCode.TESTS_FAILED, True)
     assert "s3cret" not in done.stdout + done.stderr
+    places = [f"{test}: made_up.py:leaking: {name}" for test in ("traceback", "frame") for name in ("args", "data")]
     kinds = ("AuthorizerError", "BadSignature", "ConfigError", "SigningError")
-    assert found == [
-        f"test_log (call): a log line of cfgate_middleware.edge holds {SIGNATURE}",
-        *(
-            f"{test} (call): made_up.py:leaking: {name} holds {SIGNATURE}"
-            for test in ("test_traceback", "test_frame")
-            for name in ("args", "data")
-        ),
-        *(f"test_expected[{kind}] (call): the text of {kind} holds {SIGNATURE}" for kind in kinds),
-        f"test_thread (call): the text of ConfigError holds {SIGNATURE}",
-        *(f"test_key (call): the text of ConfigError holds {kind}" for kind in (PEM, KEY)),
-        f"test_harmless (teardown): the text of ConfigError holds {SIGNATURE}",
+    places += [f"expected[{kind}]: the text of {kind}" for kind in kinds] + ["thread: the text of ConfigError"]
+    assert [line.replace(" (call)", "").replace(f" holds {SIGNATURE}", "") for line in found] == [
+        *("test_log: a log line of cfgate_middleware.edge", *(f"test_{place}" for place in places)),
+        *(f"test_key: the text of ConfigError holds {kind}" for kind in (PEM, KEY)),
+        "test_harmless (teardown): the text of ConfigError",
     ]
     done = run("-k", "harmless")
     assert (done.returncode, done.stderr, "secrets" in done.stdout) == (pytest.ExitCode.OK, "", False)
@@ -197,9 +162,6 @@ def test_a_leak_fails_the_session(tmp_path: Path) -> None:
 def test_this_session_is_watched(request: pytest.FixtureRequest) -> None:
     """The watch that is proven here listens to the tests around it too."""
     assert request.config.pluginmanager.get_plugin("leak watch") in LOGGER.handlers
-
-
-# Error trackers, each as (error) -> the local variables it would show.
 
 
 def sentry(error: BaseException) -> Iterator[Local]:
@@ -256,11 +218,7 @@ def hides(case: Callable[[], object], expected: type[Exception]) -> None:
     assert {line for tracker in TRACKERS for line in leaks_among(tracker(caught.value))} == set()
 
 
-@dataclass
-class Holder:
-    """A dataclass that holds a secret."""
-
-    value: object
+Holder = dataclasses.make_dataclass("Holder", ["value"])
 
 
 @pytest.mark.parametrize("tracker", TRACKERS)
@@ -303,9 +261,7 @@ def request(app: Any) -> Any:
 @pytest.mark.parametrize("answer", KINDS)
 @pytest.mark.parametrize("verdict", GRANTS.values(), ids=GRANTS)
 @pytest.mark.parametrize("step", ["on_decision", "on_decision, reused", "start_response", "log"])
-def test_a_signed_answer_is_hidden(
-    answer: str, verdict: Any, step: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_signed_answer_is_hidden(answer: str, verdict: Any, step: str, monkeypatch: Patch, caplog: Log) -> None:
     """What raises after signing finds no signature in our frames, whatever the grant and the kind of answer."""
     options: dict[str, Any] = {"answer": answer, "reuse_for": 60 if "reused" in step else None}
     if step == "log":
@@ -318,32 +274,14 @@ def test_a_signed_answer_is_hidden(
 
 @pytest.mark.parametrize("answer", KINDS)
 @pytest.mark.parametrize("verdict", GRANTS.values(), ids=GRANTS)
-def test_records_and_log_lines_hold_no_secret(answer: str, verdict: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """The record and the log line of a grant name what was asked and decided, and nothing that opens it."""
+def test_records_and_log_lines_hold_no_secret(answer: str, verdict: Any, caplog: Log) -> None:
+    """The record and the log line of a grant name what was decided, and nothing that opens it; nor does a gate."""
     caplog.set_level(logging.INFO, LOGGER.name)
     records: list[object] = []
-    app = gate(lambda environ: verdict, answer=answer, on_decision=records.append)
-    assert fetch(app, "/private/films/42/a.mp4", HTTP_ACCEPT="application/json").code in (200, 303)
-    assert (len(records), len(caplog.records), leaks_in(f"{records} {caplog.text}")) == (1, 1, [])
-
-
-class Foreign:
-    """A signer of somebody else's; ``result`` makes what it returns, or raises."""
-
-    key_pair_id, hash_algorithm = KEY_PAIR_ID, "SHA256"
-
-    def __init__(self, result: Callable[[bytes], Any]) -> None:
-        self._result = result
-
-    def sign(self, message: bytes) -> Any:
-        return self._result(message)
-
-
-class LateRing:
-    """A ring that fails at the time of the request."""
-
-    def current(self, now: float) -> Any:
-        return failing() if now == NOW else KeyRing([SIGNER]).current(now)
+    app = gate(lambda environ: verdict, answer=answer, on_decision=records.append, reuse_for=60)
+    assert leaks_in(str(fetch(app, "/private/films/42/a.mp4", HTTP_ACCEPT="application/json")))
+    assert (len(records), len(caplog.records)) == (1, 1)
+    assert leaks_in(f"{records} {caplog.text} {app!r} {vars(app)} {app.distribution!r}") == []
 
 
 class LateKey:
@@ -360,12 +298,13 @@ class LateKey:
 
 
 ec.EllipticCurvePrivateKey.register(LateKey)
+LATE_RING = SimpleNamespace(current=lambda now: failing() if now == NOW else KeyRing([SIGNER]).current(now))
 LONG_PATH, LONG_SCOPE = f"/{'a' * 8100}", f"/{'a' * 3500}/"
 FOREIGN = {
-    "failing": Foreign(failing),
-    "str": Foreign(lambda message: base64.b64encode(SIGNER.sign(message)).decode()),
-    "bytearray": Foreign(lambda message: bytearray(SIGNER.sign(message))),
-    "None": Foreign(lambda message: None),
+    "failing": Fake(outcome=failing),
+    "str": Fake(outcome=lambda message: base64.b64encode(SIGNER.sign(message)).decode()),
+    "bytearray": Fake(outcome=lambda message: bytearray(SIGNER.sign(message))),
+    "None": Fake(outcome=lambda message: None),
     "late key": Signer(KEY_PAIR_ID, LateKey()),
 }
 
@@ -373,15 +312,11 @@ FOREIGN = {
 @pytest.mark.parametrize(
     ("verdict", "options", "expected"),
     [
-        (RuntimeError(), {}, RuntimeError),
-        ("yes", {}, AuthorizerError),
-        (True, {"clock": failing}, RuntimeError),
-        (True, {"signer": LateRing()}, RuntimeError),
+        *((RuntimeError(), {}, RuntimeError), ("yes", {}, AuthorizerError)),
+        *((True, {"clock": failing}, RuntimeError), (True, {"signer": LATE_RING}, RuntimeError)),
         (True, {"signer": FOREIGN["str"], "filters": [failing]}, RuntimeError),
-        (PASS, {"app": failing}, RuntimeError),
-        (failing, {}, RuntimeError),  # a response that fails
-        (Grant(scope="/elsewhere/"), {}, AuthorizerError),
-        (Grant(not_before=NOW + 900), {}, AuthorizerError),
+        *((PASS, {"app": failing}, RuntimeError), (failing, {}, RuntimeError)),  # a response that fails
+        *((grant, {}, AuthorizerError) for grant in (Grant(scope="/elsewhere/"), Grant(not_before=NOW + 900))),
         (True, {"answer": "cookies", "cookie_path": "/films/9"}, AuthorizerError),
         (Grant(path=f"{LONG_SCOPE}a", scope="directory", answer="cookies"), {}, AuthorizerError),
         *((Grant(path=LONG_PATH), {"answer": kind}, AuthorizerError) for kind in KINDS),
@@ -389,7 +324,7 @@ FOREIGN = {
     ],
 )
 def test_a_decision_that_fails_hides_what_was_signed(
-    verdict: Any, options: dict[str, Any], expected: type[Exception], monkeypatch: pytest.MonkeyPatch
+    verdict: Any, options: dict[str, Any], expected: type[Exception], monkeypatch: Patch
 ) -> None:
     """At whatever step of a decision something raises, our frames hold no policy and no signature."""
     clock, filters = options.get("clock"), options.get("filters", [])
@@ -405,9 +340,8 @@ DISTRIBUTION = Distribution(BASE_URL, signer=SIGNER)
 @pytest.mark.parametrize(
     ("call", "expected"),
     [
-        (lambda: DISTRIBUTION.sign(LONG_PATH), PathError),
+        *((lambda sign=sign: sign(LONG_PATH), PathError) for sign in (DISTRIBUTION.sign, DISTRIBUTION.redirect)),
         (lambda: gate(failing).sign(LONG_PATH, scope="/"), PathError),
-        (lambda: DISTRIBUTION.redirect(LONG_PATH), PathError),
         (lambda: DISTRIBUTION.cookies(LONG_PATH + "a" * 99), PathError),
         (lambda: DISTRIBUTION.cookies(f"{LONG_SCOPE}a", scope="directory"), PathError),
         (lambda: signed_url(BASE_URL + LONG_PATH, SIGNER), PathError),
@@ -427,19 +361,13 @@ def test_a_signature_that_fails_is_hidden(call: Callable[[], object], expected: 
 
 KEY_GIVEN: list[dict[str, Any]] = [
     {"key_pair_id": KEY_PAIR_ID, "priv_key_string": TEXT},
-    {"key_pair_id": KEY_PAIR_ID, "private_key": TEXT.encode()},
-    {"key_pair_id": KEY_PAIR_ID, "private_key": INLINE},
+    *({"key_pair_id": KEY_PAIR_ID, "private_key": TEXT.encode()}, {"key_pair_id": KEY_PAIR_ID, "private_key": INLINE}),
     {"key_pair_id": KEY_PAIR_ID, "private_key": BROKEN},
     {"key_pair_id": KEY_PAIR_ID, "private_key": TEXT, "priv_key_string": TEXT},
-    {"key_pair_id": TEXT, "private_key": TEXT},
-    {"private_key": TEXT},
-    {"signer": TEXT},
-    {"keys": TEXT},
-    {"keys": {KEY_PAIR_ID: TEXT}},
-    {"keys": [(KEY_PAIR_ID, TEXT)]},
+    *({"key_pair_id": TEXT, "private_key": TEXT}, {"private_key": TEXT}, {"signer": TEXT}, {"keys": TEXT}),
+    *({"keys": {KEY_PAIR_ID: TEXT}}, {"keys": [(KEY_PAIR_ID, TEXT)]}),
     {"keys": [(KEY_PAIR_ID, BROKEN), (TEXT, KEY_PAIR_ID), (KEY_PAIR_ID, TEXT, "soon"), TEXT]},
-    {"keys": f"{KEY_PAIR_ID} {INLINE}"},
-    {"keys": f"{KEY_PAIR_ID} {TEXT.splitlines()[1]}"},
+    *({"keys": f"{KEY_PAIR_ID} {INLINE}"}, {"keys": f"{KEY_PAIR_ID} {TEXT.splitlines()[1]}"}),
     *({"key_pair_id": KEY_PAIR_ID, "private_key": path.read_text()} for path in sorted(KEYS.glob("*.pem"))),
 ]
 
@@ -467,23 +395,15 @@ def test_no_frame_keeps_an_option(call: Callable[..., object]) -> None:
 @pytest.mark.parametrize(
     "call",
     [
-        lambda: Signer(KEY_PAIR_ID, BROKEN),
-        lambda: Signer(KEY_PAIR_ID, BROKEN.encode()),
-        lambda: Signer("no id", TEXT),
-        lambda: Signer(KEY_PAIR_ID, TEXT, "MD5"),
-        lambda: Signer(TEXT, KEY_PAIR_ID),
-        lambda: Signer(KEY_PAIR_ID, "env:CFGATE_BROKEN"),
-        lambda: Signer(KEY_PAIR_ID, "env:CFGATE_BODY"),
-        lambda: KeyRing([(KEY_PAIR_ID, TEXT)]),  # type: ignore[list-item]  # the mistake under test
-        lambda: KeyRing([TEXT]),  # type: ignore[list-item]  # the mistake under test
-        lambda: KeyRing(TEXT),  # type: ignore[arg-type]  # the mistake under test
-        lambda: KeyGroup({KEY_PAIR_ID: TEXT}),
-        lambda: KeyGroup({TEXT: KEY_PAIR_ID}),
-        lambda: signed_url(URL, TEXT),  # type: ignore[arg-type]  # the mistake under test
-        lambda: signed_cookies(URL, TEXT),  # type: ignore[arg-type]  # the mistake under test
+        *(lambda key=key: Signer(KEY_PAIR_ID, key) for key in (BROKEN, BROKEN.encode())),
+        *(lambda name=name: Signer(KEY_PAIR_ID, f"env:CFGATE_{name}") for name in ("BROKEN", "BODY")),
+        *(lambda: Signer("no id", TEXT), lambda: Signer(KEY_PAIR_ID, TEXT, "MD5"), lambda: Signer(TEXT, KEY_PAIR_ID)),
+        *(lambda keys=keys: KeyRing(keys) for keys in ([(KEY_PAIR_ID, TEXT)], [TEXT], TEXT)),
+        *(lambda keys=keys: KeyGroup(keys) for keys in ({KEY_PAIR_ID: TEXT}, {TEXT: KEY_PAIR_ID})),
+        *(lambda sign=sign: sign(URL, TEXT) for sign in (signed_url, signed_cookies)),
     ],
 )
-def test_keys_are_hidden_where_they_are_wrong(call: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keys_are_hidden_where_they_are_wrong(call: Callable[[], object], monkeypatch: Patch) -> None:
     """A key that is damaged, of the wrong half or in the wrong place is not shown."""
     monkeypatch.setenv("CFGATE_BROKEN", BROKEN)
     monkeypatch.setenv("CFGATE_BODY", "".join(TEXT.splitlines()[1:-1]))
@@ -516,12 +436,8 @@ def test_keys_are_hidden_in_ini_files(factory: str, default: str, section: str, 
 @pytest.mark.parametrize(
     "content",
     [
-        TEXT,
-        BROKEN,
-        f"{KEY_PAIR_ID} {INLINE}\na-b {INLINE}\n",
-        f"{KEY_PAIR_ID} {INLINE} 2999-01-01\n",
-        f"{KEY_PAIR_ID} {TEXT.splitlines()[1]}\n",
-        f"{KEY_PAIR_ID} {INLINE} \udcff",
+        *(TEXT, BROKEN, f"{KEY_PAIR_ID} {INLINE}\na-b {INLINE}\n", f"{KEY_PAIR_ID} {INLINE} 2999-01-01\n"),
+        *(f"{KEY_PAIR_ID} {TEXT.splitlines()[1]}\n", f"{KEY_PAIR_ID} {INLINE} \udcff"),
     ],
 )
 def test_keys_are_hidden_in_ring_files(content: str, tmp_path: Path) -> None:
@@ -531,7 +447,7 @@ def test_keys_are_hidden_in_ring_files(content: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_keys_are_hidden_that_aws_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keys_are_hidden_that_aws_keeps(monkeypatch: Patch) -> None:
     """What Secrets Manager and Parameter Store hold, and what KMS was to sign, is not shown."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "throwaway")
@@ -551,29 +467,20 @@ def test_keys_are_hidden_that_aws_keeps(monkeypatch: pytest.MonkeyPatch) -> None
         hides(lambda: signed_url(URL, signer, scope="directory"), SigningError)
 
 
-def encoded(data: bytes) -> str:
-    """Spell bytes as CloudFront does."""
-    return base64.b64encode(data).decode().translate(str.maketrans("+=/", "-_~"))
-
-
 @pytest.mark.parametrize("scope", ["object", "directory"])
 @pytest.mark.parametrize(
     ("name", "change"),
     [
-        ("Signature", lambda value: f"A{value[1:]}"),
-        ("Signature", lambda value: f"{value[:-2]}!_"),
-        ("Signature", lambda value: value[:-3]),
-        ("Signature", lambda value: f"{value}&Signature={value}"),
-        ("Key-Pair-Id", lambda value: f"{value}X"),
-        ("Hash-Algorithm", lambda value: "MD5"),
-        ("Policy", lambda value: value[:-3]),
-        ("Policy", lambda value: f"{value[:-2]}!!"),
-        ("Policy", lambda value: encoded(f'{{"Statement":[{{"Resource":"{URL}","Condition":{{}}}}]}}'.encode())),
-        ("Policy", lambda value: encoded(b'{"Statement":[{"Resource":"https://cdn.example.com/')),
+        *(("Signature", lambda value: f"A{value[1:]}"), ("Signature", lambda value: f"{value[:-2]}!_")),
+        *(("Signature", lambda value: value[:-3]), ("Signature", lambda value: f"{value}&Signature={value}")),
+        *(("Key-Pair-Id", lambda value: f"{value}X"), ("Hash-Algorithm", lambda value: "MD5")),
+        *(("Policy", lambda value: value[:-3]), ("Policy", lambda value: f"{value[:-2]}!!")),
+        ("Policy", lambda value: to_base64(f'{{"Statement":[{{"Resource":"{URL}","Condition":{{}}}}]}}'.encode())),
+        ("Policy", lambda value: to_base64(b'{"Statement":[{"Resource":"https://cdn.example.com/')),
         ("Expires", lambda value: "soon"),
     ],
 )
-def test_tampered_requests_are_hidden(scope: str, name: str, change: Callable[[str], str]) -> None:
+def test_tampered_requests_are_hidden(scope: str, name: str, change: Pem) -> None:
     """Why a signed URL or signed cookies are refused is said in frames that hold nothing of them."""
     cookies = signed_cookies(URL, SIGNER, scope=scope, now=NOW)
     cookies[f"CloudFront-{name}"] = change(cookies.get(f"CloudFront-{name}", ""))
@@ -586,7 +493,7 @@ def test_tampered_requests_are_hidden(scope: str, name: str, change: Callable[[s
 
 @pytest.mark.parametrize("late", [0, 3600])
 @pytest.mark.parametrize("scope", ["object", "directory"])
-def test_the_edge_hides_what_it_serves(scope: str, late: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_edge_hides_what_it_serves(scope: str, late: int, monkeypatch: Patch) -> None:
     """What raises behind the local edge, or in the log of a refusal, finds no signature in its frames."""
     edge = LocalEdge(failing, KEY_GROUP, public_url=BASE_URL)
     edge.clock = lambda: NOW + late

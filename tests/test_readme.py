@@ -94,17 +94,10 @@ def run(tmp_path: Path) -> Run:
         app = flask.Flask("readme")
         app.secret_key = "throwaway"
         space: dict[str, Any] = {
-            "__name__": "readme",
-            "HttpResponse": HttpResponse,
-            "app": app,
-            "application": application,
-            "ask_the_key_service": lambda message: b"signature",
-            "bottle": bottle,
-            "config": pyramid.config.Configurator(),
-            "flask": flask,
-            "get_wsgi_application": get_wsgi_application,
-            "new_signer": Signer("KNEW", KEY.read_text()),
-            "old_signer": Signer("KOLD", KEY.read_text()),
+            **{"__name__": "readme", "app": app, "application": application, "bottle": bottle, "flask": flask},
+            **{"HttpResponse": HttpResponse, "get_wsgi_application": get_wsgi_application},
+            **{"ask_the_key_service": lambda message: b"signature", "config": pyramid.config.Configurator()},
+            **{f"{age}_signer": Signer(f"K{age.upper()}", KEY.read_text()) for age in ("new", "old")},
             "private_pem": KEY.read_text(),
         }
         (tmp_path / "reports").mkdir(exist_ok=True)
@@ -344,20 +337,12 @@ def keywords(function: Callable[..., object]) -> dict[str, object]:
     return {each.name: each.default for each in parameters if each.kind is each.KEYWORD_ONLY}
 
 
-def test_every_kind_of_answer_is_documented() -> None:
-    """The option and the field say which kinds there are."""
+def test_the_other_tables_match_what_exists() -> None:
+    """Each source and each field of a Grant has one row; the option and the field say which kinds of answers exist."""
+    assert {row.partition(":")[0] for row in table("env:NAME")} == set(_STORES)
+    assert set(table("ip_address")) == set(inspect.signature(Grant).parameters)
     for row in (table("cookie_samesite")["answer"][-1], table("ip_address")["answer"][-1]):
         assert all(kind in row for kind in KINDS), row
-
-
-def test_the_table_of_sources_has_every_store() -> None:
-    """Each reference that a source may be has one row."""
-    assert {row.partition(":")[0] for row in table("env:NAME")} == set(_STORES)
-
-
-def test_the_table_of_conditions_matches_grant() -> None:
-    """Each field of a Grant has one row."""
-    assert set(table("ip_address")) == set(inspect.signature(Grant).parameters)
 
 
 def test_the_commands_are_found_by_ci() -> None:

@@ -880,3 +880,17 @@ def test_C5_a_gate_that_is_mounted_where_it_guards_nothing_says_so_once(
     for _ in range(2):
         assert fetch(app, path, mount=mount).code in (200, 404)
     assert [cure in message for message in caplog.messages if cure] == ([True] if cure else [])
+
+
+@pytest.mark.parametrize("mount", ["private", "\\private", "/a/../private", "http://h/private"])
+def test_K8_a_mount_point_without_its_slash_hides_nothing(mount: str) -> None:
+    """A dispatcher that takes an odd target for a mount point does not lead it past the gate."""
+    judge, wrapped = Judge(), Wrapped(strict=False)
+    code = fetch(gate(judge, wrapped), "/x", mount=mount, strict=False).code
+    assert (code, judge.asked) == (400 if mount[0] != "/" else 200, [])
+
+
+def test_K8_an_odd_name_is_the_applications_wherever_it_is_mounted() -> None:
+    """A site that is mounted below a path of the prefix's name keeps its own odd names."""
+    wrapped = Wrapped()
+    assert fetch(gate(Judge(), wrapped), "/100%.pdf", mount="/private").code == 200

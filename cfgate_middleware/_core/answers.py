@@ -40,6 +40,7 @@ class Facts(NamedTuple):
     spelled_path: str  # the same path as it is signed
     query: Fields = ()  # the viewer's parameters that are kept, decoded
     accept: str = ""
+    is_object: bool = True
 
 
 class DecisionRecord(NamedTuple):

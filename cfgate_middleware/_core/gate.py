@@ -19,6 +19,7 @@ from cfgate_middleware._core.verdicts import ASK, PASS, Refusal, judge
 from cfgate_middleware.errors import AuthorizerError, ConfigError, PathError
 
 _ALLOW = ("Allow", "GET, HEAD, OPTIONS")
+_UNCLEAN = "unclean"  # no path: it begins with no slash
 # What a record says of a request's text: nobody has vouched for it, and it is logged.
 _RECORDED = 2000
 
@@ -47,9 +48,8 @@ class Gate:
         """Return whether the gate handles this path: below the prefix, or where some server might lead into it."""
         if path_info.startswith(self._below) or path_info == self.prefix:
             return True
-        return (
-            "//" in path_info or "/." in path_info or "%" in path_info or "\\" in path_info or path_info[:1] != "/"
-        ) and folds_into(path_info, self.prefix, script_name)
+        is_odd = "//" in path_info or "/." in path_info or "%" in path_info or "\\" in path_info or path_info[:1] != "/"
+        return (is_odd or script_name[:1] not in ("", "/")) and folds_into(path_info, self.prefix, script_name)
 
     def admit(self, method: str, path_info: str, query_string: str, accept: str) -> Facts | Decision:
         """Read the facts of a request that the gate covers, or refuse it before anyone is asked.
@@ -58,13 +58,13 @@ class Gate:
         """
         if method != "GET" and method != "HEAD":
             method = spell_value(method)[:_RECORDED]  # it may hold what no log should
-        path: str | None = path_info
-        spelled = path_info
+        path = spelled = path_info
         if not is_plain_path(path_info):
-            path = self._to_clean(path_info)
+            path = _to_clean(path_info)
             spelled = spell_path(path_info.encode("latin-1", "backslashreplace"))
         recorded = spelled[:_RECORDED]
-        if path is None or not method:  # HTTP/0.9 gives some servers no method
+        # What is covered in another reading only is not below the prefix; HTTP/0.9 gives some servers no method.
+        if not (path.startswith(self._below) or path == self.prefix) or not method:
             return self.answers.refused(method, recorded, accept, 400, "unclean path" if method else "method")
         object_path, object_spelled = path[self._prefix_length :] or "/", spelled[self._prefix_length :] or "/"
         if object_path[-1] == "/" and self._index is not None:
@@ -80,7 +80,7 @@ class Gate:
             length += len(spell_query(query)) + 1
         if length > self._longest:
             return self.answers.refused(method, recorded, accept, 414, "too long")
-        return Facts(method, recorded, object_path, object_spelled, query, accept)
+        return Facts(method, recorded, object_path, object_spelled, query, accept, object_path[-1] != "/")
 
     def decide(self, facts: Facts, verdict: object, now: float) -> Decision:
         """Turn the authorizer's verdict into a decision, at ``now`` in epoch seconds.
@@ -100,7 +100,7 @@ class Gate:
             if facts.method == "OPTIONS":
                 return Decision(DecisionRecord(facts.request_path, "OPTIONS", 204, "options"), [_ALLOW, NO_STORE])
             return self._refused(facts, 405, "method", _ALLOW)
-        if facts.path[-1] == "/" and (grant is None or grant.path is None):
+        if not facts.is_object and (grant is None or grant.path is None):
             return self._refused(facts, 404, "no object")
         try:
             signed = self._signer.sign(grant, facts.path, facts.spelled_path, facts.query, now)
@@ -115,10 +115,11 @@ class Gate:
     def _refused(self, facts: Facts, status: int, reason: str, *fields: tuple[str, str]) -> Decision:
         return self.answers.refused(facts.method, facts.request_path, facts.accept, status, reason, *fields)
 
-    def _to_clean(self, path_info: str) -> str | None:
-        """Return a path as text, or None if it is not clean, or below the prefix in another reading only."""
-        try:
-            path = path_info.encode("latin-1").decode("utf-8")
-        except UnicodeError:
-            return None
-        return path if f"{path}/".startswith(self._below) and is_clean(path or "/") else None
+
+def _to_clean(path_info: str) -> str:
+    """Return a path as text, or what is below no prefix if it is not clean."""
+    try:
+        path = path_info.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return _UNCLEAN
+    return path if is_clean(path or "/") else _UNCLEAN

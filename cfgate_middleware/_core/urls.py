@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterable
 from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
 from cfgate_middleware._core.encoding import SPELLING, is_spelled_path
@@ -59,13 +60,17 @@ def folds_into(path: str, prefix: str, script_name: str = "") -> bool:
     """
     texts = {text for level in _decoded_levels(path) for text in (level, level.replace("\\", "/"))}
     readings = {reading for text in texts for reading in (text, _SCHEME_AND_HOST.sub("", text))}
-    if script_name:
-        script_name = _fold(script_name)
-        readings |= {f"{script_name}/{reading.removeprefix('/')}" for reading in readings}
-    folded = {_fold(reading, keep_empty=keep_empty) for reading in readings for keep_empty in (False, True)}
-    folded |= {_fold(result) for result in folded}
-    inside = (f"{prefix}/", f"{script_name}{prefix}/")
-    return any(f"{result}/".startswith(inside) for result in folded)
+    is_mount = script_name[:1] in ("", "/")
+    mount = _fold(script_name if is_mount else _SCHEME_AND_HOST.sub("", script_name.replace("\\", "/")))
+    if _any_below(readings, prefix) or _any_below(readings, mount + prefix):
+        return True
+    joined = {f"{mount}/{reading.removeprefix('/')}" for reading in readings}
+    return _any_below(joined, mount + prefix if is_mount else prefix)
+
+
+def _any_below(paths: Iterable[str], prefix: str) -> bool:
+    folded = {_fold(path, keep_empty) for path in paths for keep_empty in (False, True)}
+    return any(f"{path}/".startswith(f"{prefix}/") for path in folded | {_fold(path) for path in folded})
 
 
 def is_ambiguous(path: str) -> bool:
