@@ -91,6 +91,8 @@ OPTIONS = (
     Option("forward_query", "names of viewer parameters to keep", checks.to_forward_query, read=read_names),
     Option("index", "file name for paths that end in a slash", optional(checks.to_index)),
     Option("answer", f"one of {', '.join(KINDS)}", to_answer, "redirect"),
+    Option("allow_origin", "origins whose scripts may read answers", optional(checks.to_origins), read=read_names),
+    Option("app_redirect_header", "field with which the application redirects", optional(checks.to_field_name)),
     Option("cookie_domain", "domain of signed cookies", optional(checks.to_cookie_domain)),
     Option("cookie_path", "path of signed cookies", optional(checks.to_cookie_path)),
     Option("cookie_samesite", "SameSite of signed cookies", checks.to_samesite, "Lax"),

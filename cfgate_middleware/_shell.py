@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Unpack
 
 from cfgate_middleware._core.answers import Decision, DecisionRecord, Facts
@@ -97,6 +97,27 @@ class GateShell:
         except SigningError as error:
             logger.error("%s %s -> not signed: %s", facts.method, facts.request_path, error)
             raise
+
+    def _follow(
+        self,
+        field: str,
+        named: list[str],
+        dispositions: list[str],
+        environ: Mapping[str, Any],
+        request: tuple[str, str],
+    ) -> Decision:
+        """Return the redirect to the object that the application's response names; an error is ours, and logged."""
+        method, accept = request
+        try:
+            if len(named) > 1:
+                raise ValueError("it is there twice")
+            mount, now = environ.get("SCRIPT_NAME", ""), self.distribution.clock()
+            return self._gate.follow(named[0], dispositions, mount, method, accept, now)
+        except SigningError:
+            raise
+        except ValueError as error:
+            logger.error("%s: %s names no object that can be signed: %s", field, shown(named[0]), error)
+        return self._gate.answers.refused(method, spell_path(named[0])[:2000], accept, 500, "app redirect")
 
     def _report(self, decision: Decision) -> None:
         """Log a decision, and hand its record to ``on_decision``, before the response starts."""

@@ -245,7 +245,12 @@ class _KeySet:
         if time.monotonic() < self._next_fetch or not fetching.acquire(blocking=False):
             return
         try:
-            self._keys = {key.key_id: key for key in self._client.get_jwk_set().keys}
+            keys: dict[object, Any] = {
+                key.key_id: key for key in self._client.get_jwk_set().keys if key.key_type != "oct"
+            }
+            if not keys:  # a shared secret in a public set is no key
+                raise ValueError("no public keys")
+            self._keys = keys
         except Exception as error:  # whatever a server sends, no request fails for it
             logger.error("bearer: no key set could be read from %s: %s", self._client.uri, type(error).__name__)
         finally:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from datetime import timedelta
-from itertools import chain
 from typing import Any, cast
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -14,6 +13,7 @@ from cfgate_middleware._core.problems import Problems, Secret, kind_of
 from cfgate_middleware._core.verdicts import ASK, PASS, Authorizer, name_authorizer
 from cfgate_middleware._keys.choice import AnySigner
 from cfgate_middleware._shell import GateShell
+from cfgate_middleware._wsgi import CapturedAnswer, no_store, with_fields
 from cfgate_middleware.authorizers import FIELD, Question, ask_app
 from cfgate_middleware.distribution import Distribution
 from cfgate_middleware.errors import AuthorizerError
@@ -35,6 +35,10 @@ class CloudFrontGate(GateShell):
         forward_query: names of viewer parameters to keep in the signed URL.
         index: file name appended to a path that ends in ``/``.
         answer: ``"redirect"``, ``"cookies"`` and a redirect to the clean URL, or ``"json"`` for scripts that accept it.
+        allow_origin: origins, such as ``"https://app.example.com"``, whose scripts may read our answers.
+        app_redirect_header: the header field, such as ``"X-Accel-Redirect"``, with which a response of the application,
+            at any path, becomes the redirect to the object that it names; ``authorize`` is not asked then, and may be
+            None: the prefix is internal.
         cookie_domain: one that covers the distribution's host; without it, cookies belong to the host that sets them.
         cookie_path: the ``Path`` of cookies; without it, the path of what is granted.
         cookie_samesite: ``"Lax"``, ``"Strict"`` or ``"None"``.
@@ -51,7 +55,7 @@ class CloudFrontGate(GateShell):
     def __init__(
         self,
         app: WSGIApplication | None,
-        authorize: Authorizer,
+        authorize: Authorizer | None,
         *,
         prefix: str,
         distribution: Distribution | None = None,
@@ -69,6 +73,8 @@ class CloudFrontGate(GateShell):
         forward_query: Iterable[str] | None = None,
         index: str | None = None,
         answer: str = "redirect",
+        allow_origin: str | Iterable[str] | None = None,
+        app_redirect_header: str | None = None,
         cookie_domain: str | None = None,
         cookie_path: str | None = None,
         cookie_samesite: str = "Lax",
@@ -79,11 +85,12 @@ class CloudFrontGate(GateShell):
             | {"private_key": private_key, "priv_key_string": priv_key_string, "signer": signer, "expires": expires}
             | {"hash_algorithm": hash_algorithm, "reuse_for": reuse_for, "forward_query": forward_query, "index": index}
             | {"code": code, "headers": headers, "answer": answer, "cookie_domain": cookie_domain}
+            | {"allow_origin": allow_origin, "app_redirect_header": app_redirect_header}
             | {"cookie_path": cookie_path, "cookie_samesite": cookie_samesite, "on_decision": on_decision}
         )
         del prefix, distribution, domain, hash_algorithm, key_pair_id, private_key, priv_key_string, keys, signer
         del expires, reuse_for, code, headers, forward_query, index, answer, cookie_domain, cookie_path, cookie_samesite
-        del on_decision
+        del on_decision, allow_origin, app_redirect_header
         problems = Problems()
         self._app: WSGIApplication = _not_found if app is None else app
         if not callable(cast(object, self._app)):
@@ -92,6 +99,14 @@ class CloudFrontGate(GateShell):
             problems.add("app is an ASGI application; this gate is for WSGI: wrap it with a2wsgi.ASGIMiddleware first")
         if app is None and authorize is ask_app:
             problems.add("authorize is ask_app, but the gate wraps no application that could be asked")
+        if given.value["app_redirect_header"] is not None:
+            self._outside: WSGIApplication = self._follow_redirects
+            if app is None:
+                problems.add("app_redirect_header is given, but the gate wraps no application that could redirect")
+            if authorize is None:
+                authorize = internal
+        else:
+            self._outside = self._app
         self._set_up(authorize, is_response, given, problems)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -100,9 +115,17 @@ class CloudFrontGate(GateShell):
         if not self._gate.covers(path_info, script_name):
             if script_name:
                 self._look_at_mount(script_name, path_info)
-            return self._app(environ, start_response)
+            return self._outside(environ, start_response)
         method, query_string = environ.get("REQUEST_METHOD", ""), environ.get("QUERY_STRING", "")
-        facts = self._gate.admit(method, path_info, query_string, environ.get("HTTP_ACCEPT", ""))
+        preflight = None
+        if (cors := self._gate.cors) is not None:
+            origin = environ.get("HTTP_ORIGIN", "")
+            start_response = with_fields(start_response, cors.fields(origin))
+            if method == "OPTIONS":
+                asked = environ.get("HTTP_ACCESS_CONTROL_REQUEST_METHOD", "")
+                names = environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS", "")
+                preflight = cors.preflight(origin, asked, names)
+        facts = self._gate.admit(method, path_info, query_string, environ.get("HTTP_ACCEPT", ""), preflight)
         if not isinstance(facts, Facts):
             return self._send(facts, start_response)
         environ["cfgate.path"] = facts.path
@@ -113,7 +136,7 @@ class CloudFrontGate(GateShell):
             return self._send(decision, start_response)
         self._report(decision)
         if decision.app is PASS:
-            return self._app(environ, start_response)
+            return self._outside(environ, start_response)
         return cast(WSGIApplication, decision.app)(environ, no_store(start_response))
 
     def _send(
@@ -134,88 +157,44 @@ class CloudFrontGate(GateShell):
         try:
             grant = question.verdict(answer.code, answer.values(FIELD))
             if grant is None:
-                self._report(passed)
-                return answer.send()
+                return self._relay(answer, environ, start_response, passed)
             decision = self._decide(facts, grant)
         except BaseException:
             answer.close()
             raise
+        return self._send_instead(decision, answer, start_response)
+
+    def _send_instead(
+        self, decision: Decision, answer: CapturedAnswer, start_response: StartResponse
+    ) -> Iterable[bytes]:
         answer.close()
         return self._send(decision, start_response, (("Set-Cookie", cookie) for cookie in answer.values("Set-Cookie")))
 
-
-class CapturedAnswer:
-    """What a WSGI application answers, held back until its status and header fields are known (PEP 3333).
-
-    Raises:
-        AuthorizerError: if the application never calls start_response, or calls it twice.
-    """
-
-    def __init__(self, app: WSGIApplication, environ: WSGIEnvironment, start_response: StartResponse) -> None:
-        self._start_response = start_response
-        self._started: tuple[str, list[tuple[str, str]]] | None = None
-        self._write: Callable[[bytes], object] | None = None  # the server's, once this is sent
-        self._chunks: list[bytes] = []  # what was written or iterated before
-        self._body = app(environ, self._start)
-        self._rest: Iterator[bytes] | None = None
+    def _follow_redirects(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Send what the application answers; one that names an object becomes the redirect to it."""
+        answer = CapturedAnswer(self._app, environ, start_response)
         try:
-            if self._started is None:  # such as a generator, which starts while it is iterated
-                self._rest = iter(self._body)
-                while self._started is None and not any(self._chunks):
-                    self._chunks.append(next(self._rest))
-        except StopIteration:
-            pass
+            return self._relay(answer, environ, start_response)
         except BaseException:
-            self.close()
+            answer.close()
             raise
-        if self._started is None:
-            self.close()
-            raise AuthorizerError("the application answered without calling start_response; nothing was sent")
 
-    @property
-    def code(self) -> int:
-        """The status as a number."""
-        return int(self._now()[0].split(" ", 1)[0])
-
-    def values(self, name: str) -> list[str]:
-        """Return the values of all header fields of this name."""
-        return [value for field, value in self._now()[1] if field.lower() == name.lower()]
-
-    def send(self) -> Iterable[bytes]:
-        """Send the answer as it is; what is not there yet is not waited for."""
-        self._write = self._start_response(*self._now())
-        if not self._chunks and self._rest is None:
-            return self._body  # the server may know a better way to send it than chunk by chunk
-        return _Closing(chain(self._chunks, self._rest or self._body), self.close)
-
-    def close(self) -> None:
-        """Close the application's body, which it waits for."""
-        getattr(self._body, "close", lambda: None)()
-
-    def _now(self) -> tuple[str, list[tuple[str, str]]]:
-        return cast("tuple[str, list[tuple[str, str]]]", self._started)
-
-    def _start(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
-        if self._write is not None:
-            return self._start_response(status, headers, exc_info)
-        if self._started is not None and exc_info is None:
-            raise AuthorizerError("the application called start_response twice; nothing was sent")
-        self._started = (status, list(headers))
-        return self._write_chunk
-
-    def _write_chunk(self, data: bytes) -> object:
-        return self._chunks.append(data) if self._write is None else self._write(data)
-
-
-class _Closing:
-    """Chunks of a body, with what closes it."""
-
-    def __init__(self, chunks: Iterator[bytes], close: Callable[[], None]) -> None:
-        self.close = close
-        self._chunks = chunks
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self._chunks
+    def _relay(
+        self,
+        answer: CapturedAnswer,
+        environ: WSGIEnvironment,
+        start_response: StartResponse,
+        passed: Decision | None = None,
+    ) -> Iterable[bytes]:
+        field = self._gate.app_redirect_header
+        named = [] if field is None else answer.values(field)
+        if field is not None and named and answer.code == 200:
+            request = environ.get("REQUEST_METHOD", ""), environ.get("HTTP_ACCEPT", "")
+            decision = self._follow(field, named, answer.values("Content-Disposition"), environ, request)
+            return self._send_instead(decision, answer, start_response)
+        if passed is not None:
+            self._report(passed)
+        return answer.send(without=field)
 
 
 def ask(authorize: Callable[..., object], *arguments: object) -> object:
@@ -238,15 +217,9 @@ def is_response(verdict: object) -> bool:
     return callable(verdict) and not isinstance(verdict, type) and not is_deferred(verdict)
 
 
-def no_store(start_response: StartResponse) -> StartResponse:
-    """Return what starts a response that is not ours, so that no cache keeps it unless it says how."""
-
-    def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Callable[[bytes], object]:
-        if not any(name.lower() == "cache-control" for name, _ in headers):
-            headers = [*headers, ("Cache-Control", "no-store")]
-        return start_response(status, headers, *exc_info)
-
-    return start
+def internal(environ: WSGIEnvironment) -> int:
+    """Return the verdict on every request where only the application's own redirects lead below the prefix."""
+    return 404
 
 
 def _not_found(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

@@ -17,9 +17,10 @@ from cfgate_middleware._core.signing import GrantSigner
 from cfgate_middleware._core.verdicts import ASK, PASS, name_authorizer
 from cfgate_middleware._keys.choice import AnySigner
 from cfgate_middleware._options import DEFAULTS, compile_options
+from cfgate_middleware._wsgi import no_store
 from cfgate_middleware.distribution import parse_object_url, shown_location, to_facts, to_response
 from cfgate_middleware.errors import AuthorizerError
-from cfgate_middleware.middleware import ask, is_response, no_store
+from cfgate_middleware.middleware import ask, is_response
 
 if TYPE_CHECKING:
     import webob

@@ -51,7 +51,7 @@ class DecisionRecord(NamedTuple):
         method: the request method.
         status: the HTTP status sent, or None where another application answers.
         reason: one of "granted", "refused", "passed", "answered", "unclean path", "unclean query", "method",
-            "options", "no object", "too long".
+            "options", "preflight", "no object", "too long".
         key_pair_id: of the key that signed, or None.
         end: epoch seconds at which the grant ends, or None.
     """

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from cfgate_middleware._core.encoding import SPELLING, is_encodable, is_object_path, is_spelled_path
 from cfgate_middleware._core.urls import RESERVED, check_no_override, is_reserved, parse_base_url
@@ -179,6 +180,24 @@ def to_one_of(names: Iterable[str], value: object, expected: str) -> str:
         if isinstance(value, str) and name == value:
             return name
     raise ValueError(f"expected {expected}")
+
+
+def to_origins(value: object) -> frozenset[str]:
+    """Return the origins whose scripts may read answers, as browsers send them."""
+    origins = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, Iterable) else (None,)
+    for origin in origins or (None,):
+        if not isinstance(origin, str) or "://" not in origin:
+            raise ValueError("expected origins such as 'https://app.example.com' ('*' cannot have credentials)")
+        if urlsplit(origin).path or parse_base_url(origin) != origin:
+            raise ValueError(f"an origin is a scheme, a host in lower case and no default port: not {origin}")
+    return frozenset(origins)
+
+
+def to_field_name(value: object) -> str:
+    """Return the name of a header field."""
+    if not isinstance(value, str) or not _FIELD_NAME.fullmatch(value):
+        raise ValueError("expected the name of a header field, such as X-Accel-Redirect")
+    return value
 
 
 def to_callable(value: object) -> Any:

@@ -7,12 +7,14 @@ all that does not depend on the request is compiled at construction.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from cfgate_middleware._core.accel import kept_disposition, parse_target
 from cfgate_middleware._core.answers import NO_STORE, Answers, Decision, DecisionRecord, Facts, Fields
+from cfgate_middleware._core.cors import Cors
 from cfgate_middleware._core.encoding import is_clean, is_plain_path, spell_path, spell_query, spell_value
-from cfgate_middleware._core.grant import Grant
+from cfgate_middleware._core.grant import DISPOSITION, Grant
 from cfgate_middleware._core.signing import GrantSigner
 from cfgate_middleware._core.urls import MAX_URL, folds_into, is_ambiguous, kept_parameters
 from cfgate_middleware._core.verdicts import ASK, PASS, Refusal, judge
@@ -34,10 +36,13 @@ class Gate:
         self, settings: Mapping[str, Any], signer: GrantSigner, authorizer: str, is_response: Callable[[object], bool]
     ) -> None:
         self.answers = Answers(settings, signer.base_url)
+        self._see_other = Answers({**settings, "code": 303}, signer.base_url)  # for what a client would send again
         self._signer = signer
         self._authorizer = authorizer
         self._is_response = is_response
         self._index: str | None = settings["index"]
+        self.app_redirect_header: str | None = settings["app_redirect_header"]
+        self.cors = None if settings["allow_origin"] is None else Cors(settings["allow_origin"])
         self._forward_query: frozenset[str] = settings["forward_query"]
         self.prefix: str = settings["prefix"]  # without its trailing slash, so "/" is ""
         self._prefix_length = len(self.prefix)
@@ -51,10 +56,18 @@ class Gate:
         is_odd = "//" in path_info or "/." in path_info or "%" in path_info or "\\" in path_info or path_info[:1] != "/"
         return (is_odd or script_name[:1] not in ("", "/")) and folds_into(path_info, self.prefix, script_name)
 
-    def admit(self, method: str, path_info: str, query_string: str, accept: str) -> Facts | Decision:
+    def admit(
+        self,
+        method: str,
+        path_info: str,
+        query_string: str,
+        accept: str,
+        preflight: Iterable[tuple[str, str]] | None = None,
+    ) -> Facts | Decision:
         """Read the facts of a request that the gate covers, or refuse it before anyone is asked.
 
-        ``path_info`` is below the mount point: decoded bytes as latin-1 text (PEP 3333).
+        ``path_info`` is below the mount point: decoded bytes as latin-1 text (PEP 3333); ``preflight`` is what answers
+        a preflight, if it is one.
         """
         if method != "GET" and method != "HEAD":
             method = spell_value(method)[:_RECORDED]  # it may hold what no log should
@@ -66,6 +79,8 @@ class Gate:
         # What is covered in another reading only is not below the prefix; HTTP/0.9 gives some servers no method.
         if not (path.startswith(self._below) or path == self.prefix) or not method:
             return self.answers.refused(method, recorded, accept, 400, "unclean path" if method else "method")
+        if preflight is not None:
+            return Decision(DecisionRecord(recorded, method, 204, "preflight"), [*preflight, NO_STORE])
         object_path, object_spelled = path[self._prefix_length :] or "/", spelled[self._prefix_length :] or "/"
         if object_path[-1] == "/" and self._index is not None:
             object_path += self._index
@@ -111,6 +126,25 @@ class Gate:
             if isinstance(error, PathError) and (grant is None or grant.path is None and not grant.parameters):
                 return self._refused(facts, 414, "too long")
             raise AuthorizerError(f"authorizer {self._authorizer}: {error}; nothing was sent") from error
+
+    def follow(
+        self, value: str, dispositions: list[str], script_name: str, method: str, accept: str, now: float
+    ) -> Decision:
+        """Return the redirect to the object that a response of the application names, below the mount point or whole.
+
+        ValueError if it names none, ConfigError or SigningError if it cannot be signed.
+        """
+        path_info = parse_target(value)
+        if path_info.startswith(f"{script_name}{self._below}"):
+            path_info = path_info[len(script_name) :]
+        facts = self.admit("GET", path_info, "", accept)
+        if not isinstance(facts, Facts) or not facts.is_object:
+            raise ValueError(f"it is no clean path of an object below {self._below}")
+        disposition = kept_disposition(dispositions, facts.path)
+        grant = None if disposition is None else Grant(query={DISPOSITION: disposition})
+        signed = self._signer.sign(grant, facts.path, facts.spelled_path, facts.query, now)
+        answers = self.answers if method in ("GET", "HEAD") else self._see_other
+        return answers.granted(facts._replace(method=method), None, (), signed)
 
     def _refused(self, facts: Facts, status: int, reason: str, *fields: tuple[str, str]) -> Decision:
         return self.answers.refused(facts.method, facts.request_path, facts.accept, status, reason, *fields)

@@ -17,7 +17,7 @@ from cfgate_middleware.errors import ConfigError
 
 # S3 puts the value of this parameter into Content-Disposition:
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
-_DISPOSITION = "response-content-disposition"
+DISPOSITION = "response-content-disposition"
 
 
 class PolicyConditions(TypedDict, total=False):
@@ -115,12 +115,12 @@ class Grant:
         problems.raise_any()
         canned = self.scope == "object" and all(value is None for value in self._conditions().values())
         object.__setattr__(self, "is_canned", canned)
-        download = () if self.filename is None else ((_DISPOSITION, content_disposition(self.filename)),)
+        download = () if self.filename is None else ((DISPOSITION, content_disposition(self.filename)),)
         object.__setattr__(self, "parameters", (*self.query, *download))
         # Fields that are fine alone but not together.
         path, scope = self.path, self.scope
-        if download and _DISPOSITION in dict(self.query):
-            problems.add(f"Grant: filename={shown(self.filename)} and query both give {_DISPOSITION}; leave one out")
+        if download and DISPOSITION in dict(self.query):
+            problems.add(f"Grant: filename={shown(self.filename)} and query both give {DISPOSITION}; leave one out")
         if path is not None and scope == "directory" and path.rindex("/") == 0:
             root = f"path={shown(path)} is the root of the distribution"
             problems.add(f"Grant: scope='directory' of {root}; write scope='/' to grant all of it")
