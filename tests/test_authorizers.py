@@ -373,7 +373,7 @@ def test_a_good_token_is_a_yes(key: Any, tmp_path: Any, monkeypatch: pytest.Monk
             assert with_token(authorizer, good, scheme).code == 303
 
 
-BAD_TOKENS = {
+BAD_TOKENS: dict[str, Callable[[], str]] = {
     "expired": lambda: token(exp=ago(seconds=5)),
     "no expiry": lambda: token(exp=None),
     "not yet": lambda: token(nbf=ago(minutes=-5)),
