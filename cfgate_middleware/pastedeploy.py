@@ -52,7 +52,7 @@ def _to_filter(default: Conf, section: Conf) -> Callable[[WSGIApplication | None
             if arguments.value[name] is None:
                 del arguments.value[name]  # what cannot be read is left out, so that it is one problem
     arguments.value["authorize"] = problems.attempt(_to_authorizer, conf)
-    if arguments.value["authorize"] is not None:
+    if arguments.value["authorize"] is not None:  # else the prefix is internal, or it is missing
         problems.check("authorize", name_authorizer, arguments.value["authorize"], secret=True)
     if problems:
         compile_options(arguments, problems)  # to report the gate's problems together with these
@@ -96,7 +96,7 @@ def _to_authorizer(conf: Conf) -> Any:
     authorizer: Any = None
     if "authorize" in conf.value:
         authorizer = problems.check("authorize", read_object, conf.value["authorize"].strip())
-    else:
+    elif "app_redirect_header" not in conf.value:
         problems.add("authorize is missing: expected authorize = package.module:callable")
     lines = [name for name in conf.value if name.startswith(_ROLE)]
     roles = Secret(
