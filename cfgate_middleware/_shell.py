@@ -3,41 +3,104 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from typing import Any, Unpack
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
+from typing import Any, Generic, TypeVar, Unpack
 
 from cfgate_middleware._core.answers import Decision, DecisionRecord, Facts
+from cfgate_middleware._core.checks import Pairs
 from cfgate_middleware._core.encoding import is_object_path, is_scope_path, spell_path
 from cfgate_middleware._core.gate import Gate
 from cfgate_middleware._core.grant import Conditions
 from cfgate_middleware._core.problems import Problems, Secret, kind_of, shown
 from cfgate_middleware._core.signing import GrantSigner
 from cfgate_middleware._core.verdicts import name_authorizer
+from cfgate_middleware._keys.choice import AnySigner
 from cfgate_middleware._options import KEY_OPTIONS, compile_options
+from cfgate_middleware.authorizers import ask_app
 from cfgate_middleware.distribution import Distribution, logger
 from cfgate_middleware.errors import ConfigError, SigningError
 
+AppT = TypeVar("AppT")
+AuthorizerT = TypeVar("AuthorizerT")
 
-class GateShell:
+
+class GateShell(ABC, Generic[AppT, AuthorizerT]):
     """The base of every shell: a gate compiled from options, its distribution, and what its users may ask of it."""
 
     _mount_reported = False
 
-    def _set_up(
-        self, authorize: Any, is_response: Callable[[object], bool], given: Secret[dict[str, Any]], problems: Problems
+    def __init__(
+        self,
+        app: AppT | None,
+        authorize: AuthorizerT | None,
+        *,
+        prefix: str,
+        distribution: Distribution | None = None,
+        domain: str | None = None,
+        key_pair_id: str | None = None,
+        private_key: Any = None,
+        priv_key_string: Any = None,
+        keys: AnySigner | str | Iterable[Any] | None = None,
+        signer: AnySigner | None = None,
+        hash_algorithm: str | None = None,
+        expires: int | timedelta | None = None,
+        reuse_for: int | timedelta | None = None,
+        code: int = 303,
+        headers: Pairs | None = None,
+        forward_query: Iterable[str] | None = None,
+        index: str | None = None,
+        answer: str = "redirect",
+        allow_origin: str | Iterable[str] | None = None,
+        app_redirect_header: str | None = None,
+        cookie_domain: str | None = None,
+        cookie_path: str | None = None,
+        cookie_samesite: str = "Lax",
+        on_decision: Callable[[DecisionRecord], object] | None = None,
     ) -> None:
-        """Compile the gate, or raise a ConfigError with every problem found."""
-        name = problems.check("authorize", name_authorizer, authorize, secret=True)
+        given: Secret[dict[str, Any]] = Secret(  # no error tracker may find a key, wherever it was put by mistake
+            {"prefix": prefix, "distribution": distribution, "domain": domain, "key_pair_id": key_pair_id, "keys": keys}
+            | {"private_key": private_key, "priv_key_string": priv_key_string, "signer": signer, "expires": expires}
+            | {"hash_algorithm": hash_algorithm, "reuse_for": reuse_for, "forward_query": forward_query, "index": index}
+            | {"code": code, "headers": headers, "answer": answer, "cookie_domain": cookie_domain}
+            | {"allow_origin": allow_origin, "app_redirect_header": app_redirect_header}
+            | {"cookie_path": cookie_path, "cookie_samesite": cookie_samesite, "on_decision": on_decision}
+        )
+        del prefix, distribution, domain, hash_algorithm, key_pair_id, private_key, priv_key_string, keys, signer
+        del expires, reuse_for, code, headers, forward_query, index, answer, cookie_domain, cookie_path, cookie_samesite
+        del on_decision, allow_origin, app_redirect_header
+        problems = Problems()
+        self._app = self._to_app(app, problems)
+        self._wraps_nothing = app is None
+        asked: Any = authorize
+        if given.value["app_redirect_header"] is not None and authorize is None:
+            asked = internal
+        if app is None and authorize is ask_app:
+            problems.add("authorize is ask_app, but the gate wraps no application that could be asked")
+        if app is None and given.value["app_redirect_header"] is not None:
+            problems.add("app_redirect_header is given, but the gate wraps no application that could redirect")
+        name = problems.check("authorize", self._name_authorizer, asked, secret=True)
         compiled = compile_options(_with_distribution(given, problems), problems)
         problems.raise_any()
         values = compiled.value
-        self._authorize = authorize
+        self._authorize = asked
         self._on_decision: Callable[[DecisionRecord], object] | None = values["on_decision"]
         self.distribution: Distribution = given.value["distribution"] or Distribution(
             values["domain"], signer=values["ring"], expires=values["expires"], reuse_for=values["reuse_for"]
         )
-        signer = GrantSigner(values["domain"], self.distribution.ring, values["expires"], values["reuse_for"])
-        self._gate = Gate(values, signer, name or "", is_response)
+        grant_signer = GrantSigner(values["domain"], self.distribution.ring, values["expires"], values["reuse_for"])
+        self._gate = Gate(values, grant_signer, name or "", self._is_response)
+
+    @abstractmethod
+    def _to_app(self, app: AppT | None, problems: Problems) -> AppT:
+        """Return the application that is wrapped; for None, one that answers 404."""
+
+    @abstractmethod
+    def _is_response(self, verdict: object) -> bool:
+        """Return whether a verdict is an application that answers: an instance, not a class."""
+
+    _name_authorizer = staticmethod(name_authorizer)
 
     @property
     def clock(self) -> Callable[[], float]:
@@ -126,6 +189,11 @@ class GateShell:
             logger.info("%s %s -> %s %s key=%s end=%s", method, path, *rest)
         if self._on_decision is not None:
             self._on_decision(decision.record)
+
+
+def internal(request: Mapping[str, Any]) -> int:
+    """Return the verdict on every request where only the application's own redirects lead below the prefix."""
+    return 404
 
 
 def _with_distribution(given: Secret[dict[str, Any]], problems: Problems) -> Secret[dict[str, Any]]:

@@ -10,6 +10,7 @@ from itertools import chain
 from typing import Any, cast
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+from cfgate_middleware._core.checks import is_deferred
 from cfgate_middleware.errors import AuthorizerError
 
 
@@ -109,3 +110,8 @@ def no_store(start_response: StartResponse) -> StartResponse:
         return start_response(status, headers, *exc_info)
 
     return start
+
+
+def is_wsgi_response(verdict: object) -> bool:
+    """Return whether a verdict is a WSGI application that answers: an instance, not a class, and not asynchronous."""
+    return callable(verdict) and not isinstance(verdict, type) and not is_deferred(verdict)

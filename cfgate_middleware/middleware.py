@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import timedelta
-from typing import Any, cast
+from typing import cast
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from cfgate_middleware._core.answers import Decision, DecisionRecord, Facts
-from cfgate_middleware._core.checks import Pairs, is_async, is_deferred
-from cfgate_middleware._core.problems import Problems, Secret, kind_of
+from cfgate_middleware._core.answers import Decision, Facts
+from cfgate_middleware._core.checks import is_async
+from cfgate_middleware._core.problems import Problems, kind_of
 from cfgate_middleware._core.verdicts import ASK, PASS, Authorizer, name_authorizer
-from cfgate_middleware._keys.choice import AnySigner
 from cfgate_middleware._shell import GateShell
-from cfgate_middleware._wsgi import CapturedAnswer, no_store, with_fields
-from cfgate_middleware.authorizers import FIELD, Question, ask_app
-from cfgate_middleware.distribution import Distribution
+from cfgate_middleware._wsgi import CapturedAnswer, is_wsgi_response, no_store, with_fields
+from cfgate_middleware.authorizers import FIELD, Question
 from cfgate_middleware.errors import AuthorizerError
 
 
-class CloudFrontGate(GateShell):
+class CloudFrontGate(GateShell[WSGIApplication, Authorizer]):
     """WSGI middleware that replies to every authorized request below ``prefix`` with a redirect to a signed URL.
 
     Args:
@@ -52,62 +49,17 @@ class CloudFrontGate(GateShell):
         distribution: the :class:`Distribution` that is signed for.
     """
 
-    def __init__(
-        self,
-        app: WSGIApplication | None,
-        authorize: Authorizer | None,
-        *,
-        prefix: str,
-        distribution: Distribution | None = None,
-        domain: str | None = None,
-        key_pair_id: str | None = None,
-        private_key: Any = None,
-        priv_key_string: Any = None,
-        keys: AnySigner | str | Iterable[Any] | None = None,
-        signer: AnySigner | None = None,
-        hash_algorithm: str | None = None,
-        expires: int | timedelta | None = None,
-        reuse_for: int | timedelta | None = None,
-        code: int = 303,
-        headers: Pairs | None = None,
-        forward_query: Iterable[str] | None = None,
-        index: str | None = None,
-        answer: str = "redirect",
-        allow_origin: str | Iterable[str] | None = None,
-        app_redirect_header: str | None = None,
-        cookie_domain: str | None = None,
-        cookie_path: str | None = None,
-        cookie_samesite: str = "Lax",
-        on_decision: Callable[[DecisionRecord], object] | None = None,
-    ) -> None:
-        given: Secret[dict[str, Any]] = Secret(  # no error tracker may find a key, wherever it was put by mistake
-            {"prefix": prefix, "distribution": distribution, "domain": domain, "key_pair_id": key_pair_id, "keys": keys}
-            | {"private_key": private_key, "priv_key_string": priv_key_string, "signer": signer, "expires": expires}
-            | {"hash_algorithm": hash_algorithm, "reuse_for": reuse_for, "forward_query": forward_query, "index": index}
-            | {"code": code, "headers": headers, "answer": answer, "cookie_domain": cookie_domain}
-            | {"allow_origin": allow_origin, "app_redirect_header": app_redirect_header}
-            | {"cookie_path": cookie_path, "cookie_samesite": cookie_samesite, "on_decision": on_decision}
-        )
-        del prefix, distribution, domain, hash_algorithm, key_pair_id, private_key, priv_key_string, keys, signer
-        del expires, reuse_for, code, headers, forward_query, index, answer, cookie_domain, cookie_path, cookie_samesite
-        del on_decision, allow_origin, app_redirect_header
-        problems = Problems()
-        self._app: WSGIApplication = _not_found if app is None else app
-        if not callable(cast(object, self._app)):
+    def _to_app(self, app: WSGIApplication | None, problems: Problems) -> WSGIApplication:
+        if app is None:
+            return _not_found
+        if not callable(cast(object, app)):
             problems.add(f"app is {kind_of(app)}: expected a WSGI application, or None for a gate without one")
-        elif is_async(self._app):
-            problems.add("app is an ASGI application; this gate is for WSGI: wrap it with a2wsgi.ASGIMiddleware first")
-        if app is None and authorize is ask_app:
-            problems.add("authorize is ask_app, but the gate wraps no application that could be asked")
-        if given.value["app_redirect_header"] is not None:
-            self._outside: WSGIApplication = self._follow_redirects
-            if app is None:
-                problems.add("app_redirect_header is given, but the gate wraps no application that could redirect")
-            if authorize is None:
-                authorize = internal
-        else:
-            self._outside = self._app
-        self._set_up(authorize, is_response, given, problems)
+        elif is_async(app):
+            problems.add("app is an ASGI application; this gate is for WSGI: use cfgate_middleware.asgi.CloudFrontGate")
+        return app
+
+    def _is_response(self, verdict: object) -> bool:
+        return is_wsgi_response(verdict)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path_info = environ.get("PATH_INFO", "")
@@ -115,7 +67,7 @@ class CloudFrontGate(GateShell):
         if not self._gate.covers(path_info, script_name):
             if script_name:
                 self._look_at_mount(script_name, path_info)
-            return self._outside(environ, start_response)
+            return self._pass(environ, start_response)
         method, query_string = environ.get("REQUEST_METHOD", ""), environ.get("QUERY_STRING", "")
         preflight = None
         if (cors := self._gate.cors) is not None:
@@ -136,7 +88,7 @@ class CloudFrontGate(GateShell):
             return self._send(decision, start_response)
         self._report(decision)
         if decision.app is PASS:
-            return self._outside(environ, start_response)
+            return self._pass(environ, start_response)
         return cast(WSGIApplication, decision.app)(environ, no_store(start_response))
 
     def _send(
@@ -150,7 +102,7 @@ class CloudFrontGate(GateShell):
         self, facts: Facts, passed: Decision, environ: WSGIEnvironment, start_response: StartResponse
     ) -> Iterable[bytes]:
         """Ask the wrapped application: what it answers is sent on, or is a yes and becomes a grant."""
-        if self._app is _not_found:
+        if self._wraps_nothing:
             raise AuthorizerError("the verdict is ASK, but the gate wraps no application that could be asked")
         question = Question(environ, facts.method)
         answer = CapturedAnswer(self._app, environ, start_response)
@@ -170,8 +122,10 @@ class CloudFrontGate(GateShell):
         answer.close()
         return self._send(decision, start_response, (("Set-Cookie", cookie) for cookie in answer.values("Set-Cookie")))
 
-    def _follow_redirects(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Send what the application answers; one that names an object becomes the redirect to it."""
+    def _pass(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Send what the application answers; an answer that names an object becomes the redirect to it."""
+        if self._gate.app_redirect_header is None:
+            return self._app(environ, start_response)
         answer = CapturedAnswer(self._app, environ, start_response)
         try:
             return self._relay(answer, environ, start_response)
@@ -210,16 +164,6 @@ def ask(authorize: Callable[..., object], *arguments: object) -> object:
                 f"authorizer {name} raised {kind}, which only an ASGI server could send; nothing was signed"
             ) from error
         return error.with_traceback(None)  # which holds this frame: a cycle
-
-
-def is_response(verdict: object) -> bool:
-    """Return whether a verdict is a WSGI application that answers: an instance, not a class, and not asynchronous."""
-    return callable(verdict) and not isinstance(verdict, type) and not is_deferred(verdict)
-
-
-def internal(environ: WSGIEnvironment) -> int:
-    """Return the verdict on every request where only the application's own redirects lead below the prefix."""
-    return 404
 
 
 def _not_found(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

@@ -17,10 +17,10 @@ from cfgate_middleware._core.signing import GrantSigner
 from cfgate_middleware._core.verdicts import ASK, PASS, name_authorizer
 from cfgate_middleware._keys.choice import AnySigner
 from cfgate_middleware._options import DEFAULTS, compile_options
-from cfgate_middleware._wsgi import no_store
+from cfgate_middleware._wsgi import is_wsgi_response, no_store
 from cfgate_middleware.distribution import parse_object_url, shown_location, to_facts, to_response
 from cfgate_middleware.errors import AuthorizerError
-from cfgate_middleware.middleware import ask, is_response
+from cfgate_middleware.middleware import ask
 
 if TYPE_CHECKING:
     import webob
@@ -87,7 +87,7 @@ class CloudFrontRedirect:
         base_url, self._facts = cast("tuple[str, Facts]", parts)
         self.clock: Callable[[], float] = time.time
         grant_signer = GrantSigner(base_url, values["ring"], values["expires"])
-        self._gate = Gate({"prefix": "", **DEFAULTS, **values}, grant_signer, name or "", is_response)
+        self._gate = Gate({"prefix": "", **DEFAULTS, **values}, grant_signer, name or "", is_wsgi_response)
 
     def authorize(self, *args: Any, **kwargs: Any) -> object:
         """Return a verdict; override this where ``authorize=`` is not given."""

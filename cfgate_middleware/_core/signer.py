@@ -33,7 +33,8 @@ class SignerProtocol(Protocol):
 
     ``sign`` returns an RSA PKCS#1 v1.5 signature or a DER-encoded ECDSA one over ``message``, hashed with
     ``hash_algorithm`` (``"SHA256"`` or ``"SHA1"``). It may raise anything; nothing is signed then. An attribute
-    ``deterministic = False`` says that equal messages get unequal signatures.
+    ``deterministic = False`` says that equal messages get unequal signatures, and ``blocks = False`` that signing takes
+    no network and little time, so that an ASGI server's loop can wait for it.
     """
 
     @property
@@ -79,6 +80,7 @@ class PolicySigner:
     def __init__(self, signer: SignerProtocol, memo: Memo) -> None:
         self.key_pair_id = to_key_pair_id(signer.key_pair_id)
         self.deterministic = bool(getattr(signer, "deterministic", True))
+        self.blocks = bool(getattr(signer, "blocks", True))
         # Without a marker CloudFront assumes SHA1; AWS's own tools write none for it.
         marker = "" if signer.hash_algorithm == "SHA1" else f"&Hash-Algorithm={signer.hash_algorithm}"
         self._suffix = f"&Key-Pair-Id={self.key_pair_id}{marker}"

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any, Literal, NamedTuple
 
-from cfgate_middleware._core.checks import innermost, is_deferred
+from cfgate_middleware._core.checks import innermost, is_async, is_deferred
 from cfgate_middleware._core.grant import Grant
 from cfgate_middleware._core.problems import kind_of
 from cfgate_middleware.errors import AuthorizerError
@@ -55,13 +55,16 @@ Authorizer = Callable[[dict[str, Any]], Verdict]
 """A plain callable that takes environ and returns a verdict."""
 
 
-def name_authorizer(authorizer: object) -> str:
-    """Return the name that errors use for an authorizer: its repr could show what it was built with."""
+def name_authorizer(authorizer: object, may_wait: bool = False) -> str:
+    """Return the name that errors use for an authorizer: its repr could show what it was built with.
+
+    ValueError if it is none; a coroutine function is one where its caller ``may_wait`` for the verdict.
+    """
     if isinstance(innermost(authorizer), type):
         raise ValueError(f"{_name(authorizer)} is a class: pass an instance")
     if not callable(authorizer):
         raise ValueError("expected a callable that takes environ")
-    if is_deferred(authorizer):
+    if is_deferred(authorizer) and not (may_wait and is_async(authorizer)):
         why = "a coroutine or generator function, whose result is always true"
         raise ValueError(f"{_name(authorizer)} is {why}; expected a plain function that returns a verdict")
     return _name(authorizer)

@@ -61,7 +61,7 @@ def open_kms_key(source: str) -> Secret[LoadedKey]:
     kms = _Kms(source, algorithm)
     if not PublicKey(pem).verifies(kms.ask(client, Secret(PROBE), ConfigError), Secret(PROBE), "SHA256"):
         raise ConfigError(f"{source}: its signatures do not verify with its public key")
-    return Secret(LoadedKey(kind, "SHA256", deterministic, pem.value, kms.sign))
+    return Secret(LoadedKey(kind, "SHA256", deterministic, pem.value, kms.sign, blocks=True))
 
 
 class _Kms:

@@ -82,6 +82,7 @@ class LoadedKey(NamedTuple):
     public_key_pem: str
     sign: Callable[..., bytes]
     arguments: tuple[object, ...] = ()
+    blocks: bool = False  # whether signing asks a service
 
 
 def load_private_key(material: Secret[Any], hash_algorithm: str, key_pair_id: str) -> LoadedKey:

@@ -30,10 +30,11 @@ class Signer:
     Attributes:
         deterministic: whether equal policies give equal signatures: always for RSA, for ECDSA where OpenSSL can
             (RFC 6979), and never for ECDSA in KMS.
+        blocks: whether signing is a network call, as in KMS.
         kind: ``"RSA"`` or ``"ECDSA"``.
     """
 
-    __slots__ = ("_key", "deterministic", "hash_algorithm", "key_pair_id", "kind")
+    __slots__ = ("_key", "blocks", "deterministic", "hash_algorithm", "key_pair_id", "kind")
 
     def __init__(
         self, key_pair_id: str, private_key: Any, hash_algorithm: str | None = None, *, _folder: Path | None = None
@@ -51,6 +52,7 @@ class Signer:
         self.kind = self._key.kind
         self.hash_algorithm = self._key.hash_algorithm
         self.deterministic = self._key.deterministic
+        self.blocks = self._key.blocks
 
     def sign(self, message: bytes) -> bytes:
         """Sign ``message``: PKCS#1 v1.5 for RSA, ASN.1 DER for ECDSA."""
