@@ -182,9 +182,8 @@ REFUSED = (
         for method in ("POST", "OPTIONS", "GET")
         for status, reason, path, query, asked in (
             ("400 Bad Request", "unclean path", f"/private/..{LONG}/", BAD, False),
-            ("400 Bad Request", "unclean query", f"{LONG}/", BAD, False),
-            (TOO_LONG, "too long", f"{LONG}/", "", False),
-            ("403 Forbidden", "refused", f"{NEARLY}/", "", True),
+            (TOO_LONG, "too long", f"{LONG}/", BAD, False),
+            ("403 Forbidden", "refused", f"{NEARLY}/", BAD, True),
         )
     ),
     Refused("405 Method Not Allowed", "method", "/private/x/", "POST"),
@@ -193,7 +192,7 @@ REFUSED = (
     *(Refused(TOO_LONG, "too long", NEARLY, verdict=yes) for yes in (True, Grant(scope="/"), Grant(headers=[]))),
     # everything else
     *(Refused("405 Method Not Allowed", "method", method=kind) for kind in ("PUT", "FOO", "get", "A\r\nB é")),
-    *(Refused("400 Bad Request", "unclean query", query=query, asked=False) for query in UNCLEAN_QUERIES),
+    *(Refused("400 Bad Request", "unclean query", query=query) for query in UNCLEAN_QUERIES),
     Refused("401 Unauthorized", "refused", "/private/é", verdict=401),
     Refused("404 Not Found", "refused", verdict=HTTPStatus.NOT_FOUND),
     *(Refused(f"{code} {text}", "refused", verdict=code) for code, text in OTHER_REFUSALS),
