@@ -148,7 +148,7 @@ Visit = Callable[[flask.Flask], Visitor]
 
 
 def test_a_view_that_says_yes_opens_the_gate(app: flask.Flask, visit: Visit) -> None:
-    """A member reads the file, whole, in part and its size; somebody who has not logged in does not."""
+    """A member reads the file, all and a part of it, and its size; somebody who has not logged in does not."""
     called = with_private(app)
     visitor = visit(app)
     assert not visitor.reads()
@@ -180,7 +180,7 @@ def test_whom_before_request_bans_is_refused(app: flask.Flask, visit: Visit) -> 
     assert (called, visitor.at_the_edge) == (["GET"], ["/ann/report.txt"])
 
 
-class SessionsAtATime(SecureCookieSessionInterface):
+class SessionsByAClock(SecureCookieSessionInterface):
     """Flask's own sessions, by a clock that the test sets."""
 
     now = LATER
@@ -203,7 +203,7 @@ class SessionsAtATime(SecureCookieSessionInterface):
 
 def test_a_rolling_session_lives_as_long_as_somebody_watches(app: flask.Flask, visit: Visit) -> None:
     """A session of 3 seconds survives 5 seconds of requests for private files, and then ends after 4 without any."""
-    sessions = app.session_interface = SessionsAtATime()
+    sessions = app.session_interface = SessionsByAClock()
     app.permanent_session_lifetime = datetime.timedelta(seconds=3)
     with_private(app)
     visitor = visit(app)
