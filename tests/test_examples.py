@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import html
 import os
 import re
 import signal
@@ -34,11 +33,6 @@ class Example(NamedTuple):
     greeting: str  # on the page that everybody may read
 
 
-def log_in(session: requests.Session, url: str) -> None:
-    """Send the password to the Flask example."""
-    session.post(f"{url}/login", data={"password": "correct horse"}, timeout=TIMEOUT).raise_for_status()
-
-
 PLAIN_WSGI = Example(
     "plain_wsgi/basic_auth.py",
     "/ann/report.pdf",
@@ -46,7 +40,6 @@ PLAIN_WSGI = Example(
     lambda session, url: setattr(session, "auth", ("ann", "correct horse")),
     "A report for Ann",
 )
-FLASK_APP = Example("flask_app/library.py", "/reports/1.pdf", 302, log_in, "Log in")
 PASTE_INI = Example(
     "paste_ini/serve.py",
     "/build.zip",
@@ -54,9 +47,7 @@ PASTE_INI = Example(
     lambda session, url: session.headers.update({"Authorization": "Bearer swordfish"}),
     "Downloads for programs",
 )
-every_example = pytest.mark.parametrize(
-    "example", [PLAIN_WSGI, FLASK_APP, PASTE_INI], ids=["plain_wsgi", "flask_app", "paste_ini"]
-)
+every_example = pytest.mark.parametrize("example", [PLAIN_WSGI, PASTE_INI], ids=["plain_wsgi", "paste_ini"])
 
 
 class Running(NamedTuple):
@@ -182,32 +173,6 @@ def test_a_user_is_challenged_and_kept_to_one_folder(start: Start, visitor: requ
     assert plain_wsgi.get(visitor, "/private/ann/report.pdf").status_code == 401
     visitor.auth = ("ann", "correct horse")
     assert plain_wsgi.get(visitor, "/private/bob/report.pdf").status_code == 403
-
-
-def test_a_template_and_a_view_sign_for_members(
-    start: Start, visitor: requests.Session, origin_target: Callable[[str], str]
-) -> None:
-    """Flask: the page's cover and the view's redirect are signed URLs, and neither response may be cached."""
-    flask_app = start(FLASK_APP)
-    log_in(visitor, flask_app.url)
-    page = flask_app.get(visitor, "/")
-    (cover,) = re.findall(r'<img src="([^"]+)"', page.text)
-    assert origin_target(html.unescape(cover)) == "/covers/newest.png"
-    newest = flask_app.get(visitor, "/newest")
-    assert newest.status_code == 303
-    assert origin_target(newest.headers["Location"]) == "/reports/newest.pdf"
-    for answer in (page, newest):
-        assert "no-store" in answer.headers["Cache-Control"]
-
-
-def test_strangers_are_sent_to_the_page_and_get_nothing_signed(start: Start, visitor: requests.Session) -> None:
-    """Flask: the gate redirects a stranger to the log-in form, the view refuses, a wrong password opens nothing."""
-    flask_app = start(FLASK_APP)
-    wrong = visitor.post(f"{flask_app.url}/login", data={"password": "wrong"}, timeout=TIMEOUT)
-    assert wrong.status_code == 403
-    assert flask_app.get(visitor, "/private/reports/1.pdf").headers["Location"] == "/"
-    assert flask_app.get(visitor, "/newest").status_code == 403
-    assert DOMAIN not in flask_app.get(visitor, "/").text
 
 
 def test_the_ini_file_sets_the_options(start: Start, visitor: requests.Session) -> None:
