@@ -21,6 +21,7 @@ SITE = Path(__file__).parent.parent / "examples" / "django_site"
 PASSWORDS = {"ann": "correct horse", "bob": "battery staple"}
 NOTES = b"Notes of ann.\n"
 BACKUP = b"-- Everything of ann.\n"
+COMMAND = [sys.executable, str(SITE / "try_django_site.py")]
 TIMEOUT = 60
 
 
@@ -41,7 +42,7 @@ def running(log: Path) -> Iterator[Example]:
     with (
         log.open("w") as stderr,
         subprocess.Popen(
-            [sys.executable, str(SITE / "try_django_site.py")],
+            COMMAND,
             env=environ,
             stdout=subprocess.PIPE,
             stderr=stderr,
@@ -177,3 +178,12 @@ def test_ctrl_c_ends_the_example_cleanly(tmp_path: Path) -> None:
     assert "/private/1/notes.txt" in log
     assert "Traceback" not in log
     assert "Signature" not in log
+
+
+def test_without_a_key_the_example_does_not_start() -> None:
+    """The error names the environment variable that is missing."""
+    environ = {name: value for name, value in os.environ.items() if name != "CFGATE_PRIVATE_KEY"}
+    ports = {"PORT": "0", "EDGE_PORT": "0"}
+    ended = subprocess.run(COMMAND, env=environ | ports, capture_output=True, text=True, timeout=TIMEOUT)
+    assert ended.returncode == 1
+    assert "CFGATE_PRIVATE_KEY" in ended.stderr.splitlines()[-1]
