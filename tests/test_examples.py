@@ -39,24 +39,8 @@ def log_in(session: requests.Session, url: str) -> None:
     session.post(f"{url}/login", data={"password": "correct horse"}, timeout=TIMEOUT).raise_for_status()
 
 
-PLAIN_WSGI = Example(
-    "plain_wsgi/basic_auth.py",
-    "/ann/report.pdf",
-    401,
-    lambda session, url: setattr(session, "auth", ("ann", "correct horse")),
-    "A report for Ann",
-)
 FLASK_APP = Example("flask_app/library.py", "/reports/1.pdf", 302, log_in, "Log in")
-PASTE_INI = Example(
-    "paste_ini/serve.py",
-    "/build.zip",
-    403,
-    lambda session, url: session.headers.update({"Authorization": "Bearer swordfish"}),
-    "Downloads for programs",
-)
-every_example = pytest.mark.parametrize(
-    "example", [PLAIN_WSGI, FLASK_APP, PASTE_INI], ids=["plain_wsgi", "flask_app", "paste_ini"]
-)
+every_example = pytest.mark.parametrize("example", [FLASK_APP], ids=["flask_app"])
 
 
 class Running(NamedTuple):
@@ -173,17 +157,6 @@ def test_a_reader_is_redirected(
     assert origin_target(answer.headers["Location"]) == example.file
 
 
-def test_a_user_is_challenged_and_kept_to_one_folder(start: Start, visitor: requests.Session) -> None:
-    """Plain WSGI: the 401 names its scheme, a wrong password is 401 again, another user's folder is 403."""
-    plain_wsgi = start(PLAIN_WSGI)
-    challenge = 'Basic realm="private folders", charset="UTF-8"'
-    assert plain_wsgi.get(visitor, "/private/ann/report.pdf").headers["WWW-Authenticate"] == challenge
-    visitor.auth = ("ann", "wrong")
-    assert plain_wsgi.get(visitor, "/private/ann/report.pdf").status_code == 401
-    visitor.auth = ("ann", "correct horse")
-    assert plain_wsgi.get(visitor, "/private/bob/report.pdf").status_code == 403
-
-
 def test_a_template_and_a_view_sign_for_members(
     start: Start, visitor: requests.Session, origin_target: Callable[[str], str]
 ) -> None:
@@ -208,17 +181,6 @@ def test_strangers_are_sent_to_the_page_and_get_nothing_signed(start: Start, vis
     assert flask_app.get(visitor, "/private/reports/1.pdf").headers["Location"] == "/"
     assert flask_app.get(visitor, "/newest").status_code == 403
     assert DOMAIN not in flask_app.get(visitor, "/").text
-
-
-def test_the_ini_file_sets_the_options(start: Start, visitor: requests.Session) -> None:
-    """PasteDeploy: the response has the header and the duration that ``site.ini`` names."""
-    paste_ini = start(PASTE_INI)
-    PASTE_INI.admit(visitor, paste_ini.url)
-    answer = paste_ini.get(visitor, "/private/build.zip")
-    assert answer.headers["X-Robots-Tag"] == "noindex"
-    expires = re.search(r"Expires=(\d+)", answer.headers["Location"])
-    assert expires
-    assert 290 <= int(expires[1]) - time.time() <= 301
 
 
 @every_example
