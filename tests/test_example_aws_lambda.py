@@ -229,6 +229,14 @@ def test_without_claims_and_token_there_is_a_challenge(function: Function, to_ev
     assert (answer["statusCode"], values(answer, "WWW-Authenticate")) == (401, ["Bearer"])
 
 
+@pytest.mark.parametrize("claims", [{}, {"sub": ""}])
+def test_a_token_that_names_nobody_opens_nothing(function: Function, claims: dict[str, Any]) -> None:
+    """Such as the token of a program, where it has no subject."""
+    for folder in ("None", "ann"):
+        event = http_api(f"/private/{folder}/report.txt", {}, claims)
+        assert function.handler(event, None)["statusCode"] == 403
+
+
 @every_service
 def test_several_cookies_arrive(function: Function, to_event: ToEvent) -> None:
     """Each service gets every Set-Cookie field in the form that it can send, and together they open the folder."""

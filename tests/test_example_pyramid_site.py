@@ -53,9 +53,10 @@ def ann(site: Running, stranger: requests.Session) -> requests.Session:
 
 
 @pytest.mark.slow
-def test_a_stranger_is_sent_to_the_log_in(site: Running, stranger: requests.Session) -> None:
+@pytest.mark.parametrize("folder", ["ann", "None"])
+def test_a_stranger_is_sent_to_the_log_in(site: Running, stranger: requests.Session, folder: str) -> None:
     """Below the prefix Pyramid's forbidden view answers, with a redirect that the gate sends on."""
-    answer = site.get(stranger, "/private/ann/report.txt")
+    answer = site.get(stranger, f"/private/{folder}/report.txt")
     assert [each.status_code for each in answer.history] == [303]
     assert answer.url == f"{site.url}/"
     assert "Log in" in answer.text

@@ -23,8 +23,8 @@ def authorize(environ: WSGIEnvironment) -> Any:
             return verdict  # 401 with a challenge
         token = environ["HTTP_AUTHORIZATION"].split()[1]
         claims = jwt.decode(token, options={"verify_signature": False})  # check_token has done that
-    path: str = environ["cfgate.path"]
-    if not path.startswith(f"/{claims['sub']}/"):
+    user, path = claims.get("sub"), environ["cfgate.path"]
+    if not user or not path.startswith(f"/{user}/"):
         return 403
     if path.endswith("/index.html"):
         return Grant(scope="directory", answer="cookies", expires=3600)  # a page and all that it shows

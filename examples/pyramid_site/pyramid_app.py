@@ -10,7 +10,7 @@ from typing import Any
 from wsgiref.types import WSGIApplication
 
 from pyramid.authentication import AuthTktCookieHelper
-from pyramid.authorization import ACLHelper, Allow, Everyone
+from pyramid.authorization import ACLHelper, Allow, Authenticated, Everyone
 from pyramid.config import Configurator
 from pyramid.httpexceptions import HTTPException, HTTPForbidden, HTTPSeeOther
 from pyramid.request import Request
@@ -99,7 +99,10 @@ class SecurityPolicy:
 
     def permits(self, request: Request, context: object, permission: str) -> Any:
         """Return whether the context's ``__acl__`` grants the permission."""
-        return self._acl.permits(context, [Everyone, f"user:{request.identity}"], permission)
+        principals = [Everyone]
+        if request.identity is not None:
+            principals += [Authenticated, f"user:{request.identity}"]
+        return self._acl.permits(context, principals, permission)
 
     def remember(self, request: Request, name: str, **options: Any) -> Any:
         """Return the header fields that log a member in."""
