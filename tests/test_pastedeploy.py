@@ -155,9 +155,12 @@ def test_every_option_can_be_set_in_an_ini_file(ini: Ini) -> None:
     options |= {"headers": "X-Robots-Tag: noindex", "forward_query": "v", "index": "index.html", "answer": "cookies"}
     options |= {"cookie_domain": "cloudfront.example.com", "cookie_path": "/docs/", "cookie_samesite": "strict"}
     options |= {"domain": "https://d1.cloudfront.example.com", "on_decision": f"{HERE}:decisions.append"}
+    options |= {"allow_origin": "https://app.example.com, http://localhost:3000"}
     missing = {option.name for option in OPTIONS} - options.keys()
-    assert missing == {"priv_key_string", "keys", "distribution", "signer"}  # other ways of giving the key
+    # Other ways of giving the key, and what needs an application.
+    assert missing == {"priv_key_string", "keys", "distribution", "signer", "app_redirect_header"}
     answer = ask(ini.load_lines("app", None, options), "/private/docs/?v=2&w=3")
+    assert "Origin" in answer.values("Vary")
     assert (answer.code, answer.values("X-Robots-Tag")) == (302, ["noindex"])
     assert answer.location == "https://d1.cloudfront.example.com/docs/index.html?v=2"
     (record,) = decisions
