@@ -28,8 +28,8 @@ from cfgate_middleware._core.encoding import (
 from tests.support import BASE_URL, SIGNER, Judge, by, fetch, gate
 
 # What is written bare; all else is written as upper-case hex.
-BARE_IN_VALUES = f"{string.ascii_letters}{string.digits}-._~"
-BARE_IN_PATHS = f"{BARE_IN_VALUES}/"
+BARE_IN_VALUES = f"{string.ascii_letters}{string.digits}-._~!(),/:@"
+BARE_IN_PATHS = f"{BARE_IN_VALUES}&="
 
 # Pieces that make paths likely to be unclean in every way, glued together at random.
 odd_paths = st.lists(
@@ -167,7 +167,7 @@ def test_from_base64_refuses_every_other_spelling(text: str, message: str) -> No
     ("filename", "fallback", "extended"),
     [
         *((plain, plain, None) for plain in ("report.pdf", "my report; v=2.pdf", "it's ~ [1], {2}.pdf")),
-        *(("né.pdf", "n_.pdf", "n%C3%A9.pdf"), ("€ 5.pdf", "_ 5.pdf", "%E2%82%AC%205.pdf")),
+        *(("né.pdf", "ne.pdf", "n%C3%A9.pdf"), ("€ 5.pdf", "_ 5.pdf", "%E2%82%AC%205.pdf")),
         *(("\U0001f600", "_", "%F0%9F%98%80"), ("100%.pdf", "100_.pdf", "100%25.pdf")),
         *(("%41.pdf", "_41.pdf", "%2541.pdf"), ('a"b.pdf', "a_b.pdf", "a%22b.pdf")),
         *(("a\\b.pdf", "a_b.pdf", "a%5Cb.pdf"), ("../etc/x", ".._etc_x", "..%2Fetc%2Fx")),

@@ -16,8 +16,8 @@ from tests.conftest import KEY_PAIR_ID, NOW
 from tests.support import BASE_URL, SIGNER, Answer, Fake, Judge, Wrapped, by, fetch, gate, verified
 
 # How paths and queries are spelled in a signed URL.
-SPELLED_PATH = re.compile(r"(?:/(?:[A-Za-z0-9._~-]|%[0-9A-F]{2})+)+")
-SPELLED_QUERY = re.compile(r"[A-Za-z0-9._~%=&-]*")
+SPELLED_PATH = re.compile(r"(?:/(?:[A-Za-z0-9._~!&(),=:@-]|%[0-9A-F]{2})+)+")
+SPELLED_QUERY = re.compile(r"[A-Za-z0-9._~!(),/:@%=&-]*")
 END = NOW + 60
 MAX_URL = 8192
 
@@ -54,14 +54,14 @@ PATHS: dict[str, tuple[str | bytes, ...]] = {
         *("http://evil.com/private/x", "http://evil.com//private/x", "private/x", "private", "./private"),
         *("x/../private/x", "/private//", "/private//x", "/private///evil.com", "/private/a//b", "/private/a//"),
         *("/private/a/../b", "/private/a/./b", "/private/..\\..\\x", "/private/\\evil", "/private/a\\b"),
-        *("/private/a\n", "/private/\t//evil.com", "/private/a\r\nX: 1"),
+        *("/private/a\n", "/private/\t//evil.com", "/private/a\r\nX: 1", "/private%2fx", "//evil.com/private/x"),
         *(f"/private/a{chr(code)}b" for code in (*range(32), *range(0x7F, 0xA0))),
         *(b"/private/" + name for name in (b"\xff", b"\xc0\xaf", b"\xe0\x80\xaf", b"\xed\xa0\x80", b"\xc3")),
         *(b"/private/" + name for name in (b"\xf4\x90\x80\x80", b"\xc0\xae\xc0\xae/x")),
     ),
     "": (
         *("", "/", "/x", "/private.bak", "/privatefoo/x", "/private../x", "/private.evil.com/x", "/private@evil.com/x"),
-        *("/private;x=1/a", "/private%2e/x", "/private%2fx", "/PRIVATE/x", "/Private", "/x/private", "/privat"),
+        *("/private;x=1/a", "/private%2e/x", "/PRIVATE/x", "/Private", "/x/private", "/privat"),
         *("/private\0/x", "/private?x", "/private#x", "//x", "/./x", "/../x", "/x//y", "\\x", "*", "http://evil.com/"),
         *("/privat\u0435/x", "/x/private/../y", "http://private/x", "/.private/x", "/...private", "/private\\..\\x"),
         *("/private ", "/private\n", "/x?/private/x", "/x#/private/x", "/x;/private/x"),
@@ -76,7 +76,8 @@ def test_what_becomes_of_a_path(path: str | bytes, reason: str) -> None:
     answer = probe.fetch(path)
     assert [record.reason for record in probe.records] == ([reason] if reason else [])
     assert len(probe.wrapped.calls) == (not reason)
-    assert bool(probe.judge.asked) == bool(probe.signer.messages) == (reason == "granted")
+    did = bool(probe.judge.asked), bool(probe.signer.messages)
+    assert did == (reason in ("granted", "no object"), reason == "granted")
     assert answer.code == {"granted": 303, "no object": 404, "unclean path": 400, "": 200}[reason]
     for record in probe.records:
         assert unquote_to_bytes(record.path) == (path if isinstance(path, bytes) else path.encode())
@@ -147,7 +148,8 @@ def test_authorizer_policy_and_browser_get_the_same_path(name: str, verdict: obj
     probe = Probe(verdict, domain=BASE_URL + base_path)
     location = probe.fetch(f"/private{name}").location
     assert probe.judge.asked == [name]
-    assert location.partition("?")[0] == verified(location).policy.resource == f"{BASE_URL}{base_path}{quote(name)}"
+    wanted = f"{BASE_URL}{base_path}{quote(name, safe='/!&(),=:@')}"
+    assert location.partition("?")[0] == verified(location).policy.resource == wanted
 
 
 BAD = "v=1&v=2"
@@ -156,7 +158,8 @@ UNCLEAN_QUERIES = (
     *("v=%ff", "v=%C0%AF", "v=%ed%a0%80", "v=€"),
 )
 OTHER_REFUSALS = ((499, "Refused"), (503, "Service Unavailable"))
-LONG = "/private/" + "a" * MAX_URL
+LONG = "/private/" + "a" * MAX_URL  # without a signature
+NEARLY = "/private/" + "a" * (MAX_URL - 100)  # with one
 TOO_LONG = f"414 {HTTPStatus(414).phrase}"  # which is another text in newer Pythons
 
 
@@ -169,33 +172,30 @@ class Refused(NamedTuple):
     method: str = "GET"
     query: str = ""
     verdict: object = True
-    asked: bool = False
+    asked: bool = True
 
 
 REFUSED = (
     # every check, and those that come after it fail too
-    *(Refused("400 Bad Request", "unclean path", "/private/../x/", kind, BAD) for kind in ("GET", "POST", "OPTIONS")),
-    Refused("405 Method Not Allowed", "method", "/private/x/", "POST", BAD, False),
-    Refused("204 No Content", "options", "/private/x/", "OPTIONS", BAD, False),
-    Refused("404 Not Found", "no object", "/private/x/", "GET", BAD, False),
-    Refused("400 Bad Request", "unclean query", LONG, "GET", BAD, False),
-    Refused("403 Forbidden", "refused", LONG, verdict=False, asked=True),
-    Refused(TOO_LONG, "too long", LONG, asked=True),
+    *(
+        Refused(status, reason, path, method, query, False, asked)
+        for method in ("POST", "OPTIONS", "GET")
+        for status, reason, path, query, asked in (
+            ("400 Bad Request", "unclean path", f"/private/..{LONG}/", BAD, False),
+            (TOO_LONG, "too long", f"{LONG}/", BAD, False),
+            ("403 Forbidden", "refused", f"{NEARLY}/", BAD, True),
+        )
+    ),
+    Refused("405 Method Not Allowed", "method", "/private/x/", "POST"),
+    Refused("204 No Content", "options", "/private/x/", "OPTIONS"),
+    Refused("404 Not Found", "no object", f"{NEARLY}/"),
+    *(Refused(TOO_LONG, "too long", NEARLY, verdict=yes) for yes in (True, Grant(scope="/"), Grant(headers=[]))),
     # everything else
-    *(
-        Refused("405 Method Not Allowed", "method", path, method)
-        for path in ("/private/1.pdf", "/private/", "/private")
-        for method in ("POST", "PUT", "DELETE", "PATCH", "TRACE", "CONNECT", "FOO", "get", "Head", "", "A\r\nB é")
-    ),
-    *(Refused("204 No Content", "options", path, "OPTIONS") for path in ("/private/1.pdf", "/private/", "/private")),
+    *(Refused("405 Method Not Allowed", "method", method=kind) for kind in ("PUT", "FOO", "get", "A\r\nB é")),
     *(Refused("400 Bad Request", "unclean query", query=query) for query in UNCLEAN_QUERIES),
-    *(
-        Refused(TOO_LONG, "too long", LONG, verdict=grant, asked=True)
-        for grant in (Grant(scope="/"), Grant(headers={"X-A": "1"}), Grant(query={"v": "1"}))
-    ),
-    Refused("401 Unauthorized", "refused", "/private/é", verdict=401, asked=True),
-    Refused("404 Not Found", "refused", verdict=HTTPStatus.NOT_FOUND, asked=True),
-    *(Refused(f"{code} {text}", "refused", verdict=code, asked=True) for code, text in OTHER_REFUSALS),
+    Refused("401 Unauthorized", "refused", "/private/é", verdict=401),
+    Refused("404 Not Found", "refused", verdict=HTTPStatus.NOT_FOUND),
+    *(Refused(f"{code} {text}", "refused", verdict=code) for code, text in OTHER_REFUSALS),
 )
 
 
@@ -213,7 +213,7 @@ def test_what_is_not_granted_is_answered_shortly(case: Refused) -> None:
         *([("Content-Length", str(len(text))), ("Content-Type", "text/plain; charset=utf-8")] if has_body else []),
     ]
     assert probe.records == [
-        (quote(case.path), quote(case.method, safe=""), int(case.status[:3]), case.reason, None, None)
+        (quote(case.path)[:2000], quote(case.method), int(case.status[:3]), case.reason, None, None)
     ]
     assert (len(probe.judge.asked), probe.wrapped.calls) == (case.asked, [])
     if case.method == "GET":
@@ -277,7 +277,7 @@ def test_no_query_adds_a_parameter_that_was_not_kept(query: str) -> None:
     assert SPELLED_QUERY.fullmatch(signed)
 
 
-DISPOSITION = "attachment%3B%20filename%3D%22n_.pdf%22%3B%20filename%2A%3DUTF-8%27%27n%25C3%25A9.pdf"
+DISPOSITION = "attachment%3B%20filename%3D%22ne.pdf%22%3B%20filename%2A%3DUTF-8%27%27n%25C3%25A9.pdf"
 
 
 @pytest.mark.parametrize(
@@ -287,7 +287,7 @@ DISPOSITION = "attachment%3B%20filename%3D%22n_.pdf%22%3B%20filename%2A%3DUTF-8%
         ("v=1&w=2", Grant(query={"w": "3"}), "/1.pdf?v=1&w=3"),
         ("v=1&w=2", Grant(query=[("v", "3"), ("v", "*")]), "/1.pdf?w=2&v=3&v=%2A"),
         ("v=1", Grant(query={"V": "2"}), "/1.pdf?v=1&V=2"),
-        ("", Grant(query={"response-expires": "a/a; b=c&d"}), "/1.pdf?response-expires=a%2Fa%3B%20b%3Dc%26d"),
+        ("", Grant(query={"response-expires": "a/a; b=c&d"}), "/1.pdf?response-expires=a/a%3B%20b%3Dc%26d"),
         *(("", Grant(query={"a": ""}), "/1.pdf?a="), ("", Grant(query={}), "/1.pdf")),
         ("v=1", Grant(filename="né.pdf"), f"/1.pdf?v=1&response-content-disposition={DISPOSITION}"),
     ],

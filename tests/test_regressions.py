@@ -894,3 +894,52 @@ def test_K8_an_odd_name_is_the_applications_wherever_it_is_mounted() -> None:
     """A site that is mounted below a path of the prefix's name keeps its own odd names."""
     wrapped = Wrapped()
     assert fetch(gate(Judge(), wrapped), "/100%.pdf", mount="/private").code == 200
+
+
+@pytest.mark.parametrize("name", ["\u0301", "\u2025", ".\u0301.", "\uff0e\uff0e", "\u00a0", "\u3000"])
+def test_K21_the_fallback_of_a_name_is_a_name(name: str) -> None:
+    """What is left of a name in ASCII is never empty, dots or space."""
+    location = unquote_to_bytes(fetch(gate(Judge(Grant(filename=f"{name}"))), "/private/a").location).decode()
+    assert 'attachment; filename="_";' in location
+
+
+def test_K9_a_viewer_cannot_cause_a_server_error_by_length() -> None:
+    """A path that is too long for any grant is 414, also where the grant adds a query; what that adds is an error."""
+    for verdict in (Grant(query={"v": "1"}), Grant(filename="a"), Grant(ip_address="203.0.113.7"), True):
+        assert fetch(gate(Judge(verdict)), "/private/" + "a" * 8050).code == 414
+        assert fetch(gate(Judge(verdict), answer="cookies"), "/private/" + "a" * 1100).code == 414
+    with pytest.raises(AuthorizerError, match="long"):
+        fetch(gate(Judge(Grant(query={"v": "1" * 7000}))), "/private/" + "a" * 1000)
+
+
+def test_K4_a_piece_of_a_key_as_a_source_is_not_shown() -> None:
+    """No line of a key is shown, however short it is, when it stands where a path should."""
+    for pem in (PRIVATE, (KEYS / "rsa-2048-pkcs8.pem").read_text()):
+        body = "".join(pem.splitlines()[1:-1])
+        for piece in (pem.splitlines()[-2], body[70:128], body[30:55]):
+            with pytest.raises(ConfigError) as caught:
+                Signer(KEY_PAIR_ID, piece)
+            assert piece not in str(caught.value)
+
+
+def test_K25_what_is_wrong_with_an_unfinished_ring_is_logged_too(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A file that is neither finished nor right says both, one after the other."""
+    file, seconds = tmp_path / "ring", [0.0]
+    file.write_text(f"{KEY_PAIR_ID} {KEYS / 'p256-pkcs8.pem'}\n")
+    ring = WatchedRing(file, clock=lambda: seconds[0])
+    file.write_text("KNEW /no/such.pem")
+    for _ in range(4):
+        seconds[0] += 30
+        ring.current(NOW)
+    assert [caplog.text.count(word) for word in ("newline", "/no/such.pem")] == [1, 1]
+
+
+def test_C4_a_repeated_parameter_is_the_applications_business() -> None:
+    """A form below the prefix may repeat a name that is kept for signing; only a yes needs it once."""
+    for verdict, code in ((PASS, 200), (404, 404), (True, 400)):
+        for method in ("GET", "POST"):
+            app = gate(Judge(verdict), Wrapped(strict=False), forward_query=["v"])
+            expected = 405 if (verdict, method) == (True, "POST") else code
+            assert fetch(app, "/private/x", method=method, query="v=1&v=2").code == expected

@@ -23,6 +23,7 @@ from paste.deploy import loadapp
 
 from cfgate_middleware import ConfigError, DecisionRecord, Distribution, KeyRing, Signer, SigningError
 from cfgate_middleware._core.answers import KINDS
+from cfgate_middleware._keys import sources, watched
 from cfgate_middleware._keys.watched import WatchedRing
 from cfgate_middleware.verify import KeyGroup, verify_url
 from tests.conftest import KEYS, NOW
@@ -284,7 +285,10 @@ REFUSALS: dict[str, tuple[list[str], list[tuple[str, ...]]]] = {
     "key for an id": ([f"{BODY} env:{VARIABLE}"], [("keys, line 1: key_pair_id", ABOUT_BODY)]),
     "key for a line": ([GOOD, BODY], [("keys, line 2:", LINE)]),
     "PEM for a ring": (OLD.pem.splitlines(), []),
-    "no such file": ([GOOD, "KOLD /no/such/key.pem"], [(TWO, NO_PATH, "No such file")]),
+    "no such file": (
+        [GOOD, "KOLD /no/such/key.pem"],
+        [(TWO, "'/no/such/key.pem', looked for in /", NO_PATH, "No such file")],
+    ),
     "a directory": ([GOOD, "KOLD /"], [(TWO, NO_PATH, "Is a directory")]),
     "a long name": ([GOOD, "KOLD /" + 300 * "x"], [(TWO, NO_PATH, "too long")]),
     "several": (
@@ -302,13 +306,13 @@ REFUSALS: dict[str, tuple[list[str], list[tuple[str, ...]]]] = {
 def test_a_wrong_ring_is_refused_before_anything_is_served(
     folder: Path, monkeypatch: Patch, make: Callable[..., object], lines: list[str], telling: list[tuple[str, ...]]
 ) -> None:
-    """Every wrong line is named by its number, all at once, wherever the ring is, and without the path or key in it."""
+    """Every wrong line is named by its number, all at once, wherever the ring is, and without a key in it."""
     monkeypatch.setenv(VARIABLE, OLD.pem)
     monkeypatch.setenv("CFGATE_TEST_BODY", BODY)
     monkeypatch.delenv("CFGATE_NOT_SET", raising=False)
     problems = refusal(make, folder, lines)
     assert tells(problems, telling or [("keys, line ",)] * len(problems))
-    assert not any(secret in str(problems) for secret in ("/no/such", 300 * "x"))
+    assert 300 * "x" not in str(problems)
 
 
 ENTRY, KEYS_KIND = ("keys, line 1:", LINE), ("keys:", "KeyRing", LINE, "file:PATH")
@@ -338,7 +342,7 @@ def test_keys_of_another_kind_are_refused(keys: object, telling: tuple[str, ...]
     ("path", "reason"),
     [
         *(("{folder}/none", "No such file"), ("{folder}", "Is a directory"), ("", "Is a directory")),
-        *(("{folder}/KOLD.pem/ring", "Not a directory"), ("{folder}/a\0b", "not a path"), ("{folder}/latin1", "UTF-8")),
+        *(("{folder}/KOLD.pem/ring", "Not a directory"), ("{folder}/a\0b", "null byte"), ("{folder}/latin1", "UTF-8")),
     ],
 )
 def test_a_ring_file_that_cannot_be_read_is_named(folder: Path, path: str, reason: str) -> None:
@@ -439,15 +443,15 @@ def test_a_ring_swapped_while_it_is_read_is_read_again(folder: Path, monkeypatch
     """No id is ever paired with the key that another version of the ring keeps in a file of the same name."""
     (folder / "key.pem").write_text(OLD.pem)
     watch = Watch(folder, monkeypatch, ring_file(folder, ["KOLD key.pem"]))
-    read_bytes, versions = Path.read_bytes, iter([NEW])
+    read_file, versions = sources.read_file, iter([NEW])
 
     def swapped_before(path: Path) -> bytes:
         for pair in versions:
             (folder / "key.pem").write_text(pair.pem)
             ring_file(folder, [f"{pair.key_pair_id} key.pem"])
-        return read_bytes(path)
+        return read_file(path)
 
-    monkeypatch.setattr(Path, "read_bytes", swapped_before)
+    monkeypatch.setattr(sources, "read_file", swapped_before)
     if at_start:
         watch = Watch(folder, monkeypatch, watch.file)
     else:
@@ -455,16 +459,9 @@ def test_a_ring_swapped_while_it_is_read_is_read_again(folder: Path, monkeypatch
     assert watch.used(after=30) == "KNEW"
 
 
-def replaced(watch: Watch, by: Callable[[Path], object]) -> None:
-    """Take the file away and put something else in its place."""
-    watch.file.unlink()
-    by(watch.file)
-
-
 MISHAPS: dict[str, tuple[Callable[[Watch], object], list[str]]] = {
-    "half-written": (lambda watch: watch.file.write_text("KOLD KOLD.pem\nKNEW"), ["keys, line 2", LINE]),
+    "half-edited": (lambda watch: watch.file.write_text("KOLD KOLD.pem\nKNEW\n"), ["keys, line 2", LINE]),
     "gone": (lambda watch: watch.file.unlink(), ["No such file"]),
-    "a directory": (lambda watch: replaced(watch, Path.mkdir), ["Is a directory"]),
     "not text": (lambda watch: watch.file.write_bytes(b"\xff\xfe"), ["UTF-8"]),
     "emptied": (lambda watch: watch.write(), ["the key ring is empty"]),
     "wrong key": (lambda watch: watch.write(f"KNEW {KEYS / 'rsa-1024.pem'}"), ["keys, line 1", "1024 bits"]),
@@ -481,8 +478,6 @@ def test_an_unusable_ring_leaves_the_current_one(watch: Watch, caplog: Log, mish
     assert [watch.used(after=30) for _ in range(5)] == ["KOLD"] * 5
     (error,) = logged(caplog, logging.ERROR)
     assert all(part in error for part in (*telling, str(watch.file), "stay in use"))
-    if watch.file.is_dir():
-        watch.file.rmdir()
     watch.write("K-1 KOLD.pem")
     assert [watch.used(after=30) for _ in range(2)] == ["KOLD"] * 2
     assert len(logged(caplog, logging.ERROR)) == 1
@@ -499,7 +494,7 @@ def test_a_defect_while_loading_reaches_no_viewer(watch: Watch, monkeypatch: Pat
     def broken(*arguments: object) -> None:
         raise KeyError("Parameter")
 
-    monkeypatch.setattr(Path, "read_text", broken)
+    monkeypatch.setattr(watched, "read_file", broken)
     assert [watch.used(after=30) for _ in range(2)] == ["KOLD"] * 2
     (error,) = logged(caplog, logging.ERROR)
     assert "KeyError" in error
@@ -515,7 +510,7 @@ def test_a_ring_heals_when_its_key_arrives(watch: Watch, caplog: Log) -> None:
     assert [record.levelname for record in caplog.records] == ["ERROR", "INFO"]
 
 
-@pytest.mark.parametrize("broken", [None, "K-1 KOLD.pem"])
+@pytest.mark.parametrize("broken", [None, "K-1 KOLD.pem\n"])
 def test_a_ring_that_comes_back_as_it_was_is_logged_too(watch: Watch, caplog: Log, broken: str | None) -> None:
     """The same file may go and come again and again: every change for the worse is one error, for the better a line."""
     caplog.set_level(logging.INFO)
@@ -567,18 +562,18 @@ def test_no_request_waits_for_one_that_checks(watch: Watch, monkeypatch: Patch, 
     # In a process that was forked meanwhile, the lock is held for ever.
     watch.write("KNEW KNEW.pem")
     meanwhile: list[str] = []
-    read_text = Path.read_text
+    read_file = sources.read_file
 
-    def slow(path: Path, *arguments: Any) -> str:
+    def slow(path: Path) -> bytes:
         if not meanwhile:
             meanwhile.append("began")
             with monkeypatch.context() as child:
                 if in_child:
                     child.setattr(os, "getpid", lambda: -1)
                 meanwhile.append(watch.used(after=30))
-        return read_text(path, *arguments)
+        return read_file(path)
 
-    monkeypatch.setattr(Path, "read_text", slow)
+    monkeypatch.setattr(watched, "read_file", slow)
     assert watch.used(after=30) == "KNEW"
     assert meanwhile == ["began", expected]
 

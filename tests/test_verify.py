@@ -109,12 +109,12 @@ def test_openssl_signatures_verify(key_pair_id: str, key: str, form: str, tmp_pa
 
 
 def test_parameters_may_come_in_any_order_between_own_ones() -> None:
-    """Own parameters keep order and spelling, wherever CloudFront's are among them; an empty query is none."""
+    """Own parameters keep order and spelling, wherever CloudFront's are among them; a lone ``?`` is one."""
     own = canned_items(FAST, f"{BASE_URL}/x?b=%7e&a=1+1&&c", END)
     for names in permutations(own):
         one, two, three, four = (f"{name}={own[name]}" for name in names)
         assert check(f"/x?{one}&b=%7e&{two}&a=1+1&&{three}&c&{four}").origin_target == "/x?b=%7e&a=1+1&&c"
-    assert check_cookies("/x?", as_cookies(GOOD)).origin_target == "/x"
+    assert check_cookies("/x?", as_cookies(canned_items(FAST, f"{BASE_URL}/x?", END))).origin_target == "/x?"
 
 
 @pytest.mark.parametrize("query", ["expires=1", "POLICY=1", "%=1", "%zz=%", "%E9=1", "Expires%00=1", "xSignature", "&"])
@@ -185,7 +185,6 @@ REASONS: dict[type[VerificationError], dict[str, tuple[str, ...]]] = {
     verify.DuplicateParameter: {
         "given twice": tuple(f"{changed()}&{pair}" for pair in (*map("=".join, GOOD.items()), "%53ignature"))
     },
-    verify.Contradiction: {"Policy and Expires are both given": (changed("/x", GOOD_CUSTOM, Expires=str(END)),)},
     verify.UnknownHashAlgorithm: {
         "neither SHA1 nor SHA256": tuple(
             changed(Hash_Algorithm=name) for name in ("", "sha256", "SHA512", "SHA-256", "none")
@@ -195,7 +194,7 @@ REASONS: dict[type[VerificationError], dict[str, tuple[str, ...]]] = {
         "absent or not in CloudFront's base64": (changed("/x", without("Signature")),),
         "Signature": tuple(
             changed(Signature=text)
-            for text in ("", "A", "AB", "AAA+", "AAA=", "AAA/", "A__A", "AB__", "%41A__", "AAAA____")
+            for text in ("", "A", "AB", "AAA+", "AAA=", "AAA/", "A__A", "AB__", "AAA%2B", "AAAA____")
         ),
     },
     verify.MalformedPolicy: {
@@ -203,10 +202,12 @@ REASONS: dict[type[VerificationError], dict[str, tuple[str, ...]]] = {
         "base64": tuple(changed("/x", GOOD_CUSTOM, Policy=text) for text in ("undefined!", "")),
     },
     verify.BadSignature: {
-        "over this policy": (changed("/y"), changed("/x?utm_source=mail"), changed(Expires=str(END + 1))),
+        "over this policy": (changed("/x", GOOD_CUSTOM, Signature=GOOD["Signature"]),),
+        f"over the canned policy for '{BASE_URL}/x' with": (changed(Expires=str(END + 1)),),
+        f"over the canned policy for '{BASE_URL}/y' and its query": (changed("/y?source=a_long_newsletter"),),
         "with SHA1": (changed("/x", without("Hash-Algorithm")), changed(Hash_Algorithm="SHA1")),
     },
-    verify.WrongResource: {"does not cover the URL's path": (under("/y", resource=f"{BASE_URL}/x*"),)},
+    verify.WrongResource: {f"the URL's path; the URL is '{BASE_URL}/y'": (under("/y", resource=f"{BASE_URL}/x*"),)},
     verify.Expired: {
         f"access ended at {NOW}": (canned(FAST, "/x", NOW),),
         "access ended at 0": (canned(FAST, "/x", 0),),
@@ -221,7 +222,7 @@ REASONS: dict[type[VerificationError], dict[str, tuple[str, ...]]] = {
     ("error", "text", "target"), [(error, text, target) for error in REASONS for target, text in by(REASONS[error])]
 )
 def test_every_refusal_tells_its_reason(error: type[VerificationError], text: str, target: str) -> None:
-    """Class and text tell the true reason and quote nothing that was sent; code and message are CloudFront's."""
+    """Class and text tell the true reason and quote nothing of the query; code and message are CloudFront's."""
     told = refused(error, text, target)
     assert (error.code, error.message) == TOLD.get(error, ("AccessDenied", "Access denied"))
     sent = [pair.partition("=")[2] for pair in target.partition("?")[2].split("&")]
@@ -229,8 +230,8 @@ def test_every_refusal_tells_its_reason(error: type[VerificationError], text: st
 
 
 def test_the_table_of_refusals_is_complete() -> None:
-    """Every subclass of VerificationError is reached by the table above."""
-    assert REASONS.keys() == set(VerificationError.__subclasses__())
+    """Every subclass of VerificationError is reached by the table above, but for the one that needs cookies."""
+    assert REASONS.keys() == {*VerificationError.__subclasses__()} - {verify.Contradiction}
 
 
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(CustomPolicy) if field.default is None])
@@ -241,7 +242,7 @@ def test_no_condition_is_left_unchecked(name: str) -> None:
 
 
 def test_the_first_reason_in_order_is_given() -> None:
-    """Of several reasons the earliest check speaks, key id first, as has been seen of CloudFront."""
+    """The earliest check speaks, key id first, as has been seen of CloudFront; an Expires beside a Policy is none."""
     wrong = items(FAST, custom(f"{BASE_URL}/y", end=NOW - 1, start=NOW + 1, ip_address="192.0.2.1"))
     own = {**GOOD, "Key-Pair-Id": "", "Policy": "!", "Hash-Algorithm": "x", "Signature": "!"}
     refused(verify.MissingKey, "", with_items("/x", own) + "&Policy=!")
@@ -249,8 +250,6 @@ def test_the_first_reason_in_order_is_given() -> None:
     refused(verify.UnknownKey, "", with_items("/x", own) + "&Policy=!")
     own["Key-Pair-Id"] = EC
     refused(verify.DuplicateParameter, "", with_items("/x", own) + "&Policy=!")
-    refused(verify.Contradiction, "", with_items("/x", own))
-    del own["Expires"]
     steps: list[tuple[type[VerificationError], dict[str, str]]] = [
         (verify.UnknownHashAlgorithm, {"Hash-Algorithm": "SHA1"}),
         *((verify.MalformedSignature, {"Signature": "AAAA"}), (verify.MalformedPolicy, {"Policy": wrong["Policy"]})),
@@ -402,7 +401,7 @@ def test_the_replay_would_widen_a_grant_that_holds_a_star() -> None:
     signed = items(FAST, data)
     as_canned = {**without("Policy", own=signed), "Expires": str(END)}
     assert check(with_items("/me/*", as_canned)).origin_target == "/me/*"
-    refused(verify.BadSignature, "over this policy", with_items("/me/other", as_canned))
+    refused(verify.BadSignature, "over the canned policy", with_items("/me/other", as_canned))
     assert check(with_items("/me/other", signed)).origin_target == "/me/other"
 
 
@@ -466,8 +465,8 @@ def test_a_key_group_names_every_wrong_entry(pem: Callable[[str], str]) -> None:
         KeyGroup({RSA: pem("p256-public"), secret: pem("p256-public"), "AKIAX": b"", "KA": "no key", "KB": secret})
     named = [re.split(":| is ", problem)[0] for problem in caught.value.problems]
     assert named == [f"key group, {name}" for name in ("entry 2", "entry 3", "KA", "KB")]
-    assert "no public key in PEM" in str(caught.value)
-    assert "PRIVATE KEY" not in str(caught.value)
+    assert "'no key', looked for in" in str(caught.value)
+    assert not any(line in str(caught.value) for line in secret.splitlines())
 
 
 def test_a_key_group_is_never_empty_and_never_changes(pem: Callable[[str], str]) -> None:

@@ -38,7 +38,7 @@ class Facts(NamedTuple):
     request_path: str  # below the mount point, percent-encoded
     path: str  # of the object on the distribution, decoded
     spelled_path: str  # the same path as it is signed
-    query: Fields = ()  # the viewer's parameters that are kept, decoded
+    query: Fields | None = ()  # the viewer's parameters that are kept, decoded; None if they cannot be signed
     accept: str = ""
     is_object: bool = True
 

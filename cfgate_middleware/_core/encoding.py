@@ -95,5 +95,6 @@ def content_disposition(filename: str) -> str:
     """
     letters = "".join(char for char in unicodedata.normalize("NFKD", filename) if not unicodedata.combining(char))
     fallback = re.sub(r'[^ -~]|["\\%/]', "_", letters)
+    fallback = fallback if fallback.strip(". ") else "_"
     extended = "" if fallback == filename else f"; filename*=UTF-8''{quote(filename, safe='')}"
     return f'attachment; filename="{fallback}"{extended}'

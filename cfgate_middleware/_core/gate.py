@@ -85,14 +85,14 @@ class Gate:
         if object_path[-1] == "/" and self._index is not None:
             object_path += self._index
             object_spelled += spell_path(self._index)
-        query: Fields = ()
+        query: Fields | None = ()
         length = len(object_spelled)
         if query_string and self._forward_query:
             try:
                 query = kept_parameters(query_string, self._forward_query)
+                length += len(spell_query(query)) + 1
             except ValueError:
-                return self.answers.refused(method, recorded, accept, 400, "unclean query")
-            length += len(spell_query(query)) + 1
+                query = None  # which is the application's business, if that answers
         if length > self._longest:
             return self.answers.refused(method, recorded, accept, 414, "too long")
         return Facts(method, recorded, object_path, object_spelled, query, accept, object_path[-1] != "/")
@@ -117,13 +117,12 @@ class Gate:
             return self._refused(facts, 405, "method", _ALLOW)
         if not facts.is_object and (grant is None or grant.path is None):
             return self._refused(facts, 404, "no object")
+        if facts.query is None:
+            return self._refused(facts, 400, "unclean query")
         try:
-            signed = self._signer.sign(grant, facts.path, facts.spelled_path, facts.query, now)
-            if grant is None:
-                return self.answers.granted(facts, None, (), signed)
-            return self.answers.granted(facts, grant.answer, grant.headers, signed)
+            return self._grant(facts, grant, now)
         except (ConfigError, PathError) as error:
-            if isinstance(error, PathError) and (grant is None or grant.path is None and not grant.parameters):
+            if isinstance(error, PathError) and self._is_too_long(facts, grant, now):
                 return self._refused(facts, 414, "too long")
             raise AuthorizerError(f"authorizer {self._authorizer}: {error}; nothing was sent") from error
 
@@ -142,9 +141,27 @@ class Gate:
             raise ValueError(f"it is no clean path of an object below {self._below}")
         disposition = kept_disposition(dispositions, facts.path)
         grant = None if disposition is None else Grant(query={DISPOSITION: disposition})
-        signed = self._signer.sign(grant, facts.path, facts.spelled_path, facts.query, now)
+        signed = self._signer.sign(grant, facts.path, facts.spelled_path, (), now)
         answers = self.answers if method in ("GET", "HEAD") else self._see_other
         return answers.granted(facts._replace(method=method), None, (), signed)
+
+    def _grant(self, facts: Facts, grant: Grant | None, now: float) -> Decision:
+        signed = self._signer.sign(grant, facts.path, facts.spelled_path, facts.query or (), now)
+        if grant is None:
+            return self.answers.granted(facts, None, (), signed)
+        return self.answers.granted(facts, grant.answer, grant.headers, signed)
+
+    def _is_too_long(self, facts: Facts, grant: Grant | None, now: float) -> bool:
+        """Return whether it is the viewer's URL that is too long, and not what the grant adds to it."""
+        if grant is None or not (grant.path or grant.parameters):
+            return True
+        if grant.path:
+            return False
+        try:
+            self._grant(facts, grant.without_parameters(), now)
+        except PathError:
+            return True
+        return False
 
     def _refused(self, facts: Facts, status: int, reason: str, *fields: tuple[str, str]) -> Decision:
         return self.answers.refused(facts.method, facts.request_path, facts.accept, status, reason, *fields)

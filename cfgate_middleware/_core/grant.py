@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -140,6 +141,12 @@ class Grant:
         for name in conditions.keys() - kind.__annotations__.keys():
             raise TypeError(f"unexpected keyword argument {name!r}; expected {', '.join(kind.__annotations__)}")
         return cls(**conditions)
+
+    def without_parameters(self) -> Grant:
+        """Return the same grant without what it adds to the query."""
+        grant = copy.copy(self)
+        object.__setattr__(grant, "parameters", ())
+        return grant
 
     def to_policy(self, resource: str, end: int) -> CustomPolicy:
         """Return the custom policy with all conditions of this grant; ConfigError if it starts when it has ended."""

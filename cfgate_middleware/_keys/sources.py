@@ -73,7 +73,10 @@ def read_file(path: Path) -> bytes:
 
 def _is_like_a_key(path: str | bytes) -> bool:
     """Return whether something that was taken for a path could be a piece of a key: no error shows it then."""
-    return not isinstance(path, str) or bool(re.search(r"[\r\n]|[A-Za-z0-9+/=_-]{60}|\AM[HI][A-Za-z0-9+/]{20}", path))
+    if not isinstance(path, str) or re.search(r"[\r\n]|[A-Za-z0-9+/=_-]{60}", path):
+        return True
+    runs = [] if "." in path else re.findall(r"[A-Za-z0-9+/=]{20,}", path)
+    return any(all(re.search(kind, run) for kind in ("[a-z]", "[A-Z]", "[0-9+=]")) for run in runs)
 
 
 def _read_environment(source: str) -> Secret[Any]:

@@ -57,7 +57,7 @@ class WatchedRing:
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise ConfigError(f"keys: the ring file {self._path} could not be read ({reason})") from error
-        self._reported: object = self._state
+        self._problem: object = None  # the last one that was logged, and the state of the file that had it
 
     def current(self, now: float) -> PolicySigner:
         """Return the key that signs at ``now`` (epoch seconds)."""
@@ -85,15 +85,15 @@ class WatchedRing:
             if state != self._state:
                 self._load(now, state)
                 logger.info("ring file %s: loaded %r", self._path, self._ring)
-            elif state != self._reported:
+            elif self._problem is not None:
                 logger.info("ring file %s: back to the version in use, %r", self._path, self._ring)
-            self._reported = self._state
+            self._problem = None
         except Exception as error:  # whatever it is, no viewer's request fails for it
-            if state != self._reported:
-                self._reported = state
-                text = str(error) if isinstance(error, ConfigError) else getattr(error, "strerror", None)
-                reason = text or type(error).__name__
-                logger.error("ring file %s: %s; the current keys stay in use", self._path, reason)
+            text = str(error) if isinstance(error, ConfigError) else getattr(error, "strerror", None)
+            problem = state, text or type(error).__name__
+            if problem != self._problem:
+                self._problem = problem
+                logger.error("ring file %s: %s; the current keys stay in use", self._path, problem[1])
 
     def _file_state(self) -> object:
         stat = self._path.stat()

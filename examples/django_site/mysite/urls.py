@@ -1,0 +1,16 @@
+"""Which view answers where."""
+
+from __future__ import annotations
+
+from django.contrib.auth.views import LoginView, LogoutView
+from django.urls import path
+
+from mysite import views
+
+urlpatterns = [
+    path("", views.home, name="home"),
+    path("login/", LoginView.as_view(template_name="login.html"), name="login"),
+    path("logout/", LogoutView.as_view(), name="logout"),
+    path("download/<int:number>/", views.download, name="download"),
+    path("private/<str:folder>/<path:name>", views.private, name="private"),
+]
