@@ -78,10 +78,10 @@ class GateShell(ABC, Generic[AppT, AuthorizerT]):
             asked = internal
         if app is None and authorize is ask_app:
             problems.add("authorize is ask_app, but the gate wraps no application that could be asked")
-        if app is None and given.value["app_redirect_header"] is not None:
-            problems.add("app_redirect_header is given, but the gate wraps no application that could redirect")
         name = problems.check("authorize", self._name_authorizer, asked, secret=True)
         compiled = compile_options(_with_distribution(given, problems), problems)
+        if app is None and compiled.value["app_redirect_header"] is not None:
+            problems.add("app_redirect_header is given, but the gate wraps no application that could redirect")
         problems.raise_any()
         values = compiled.value
         self._authorize = asked

@@ -161,15 +161,14 @@ class _Relay:
     async def _start(self, message: Message) -> None:
         headers = [(bytes(name).lower(), bytes(value)) for name, value in message.get("headers", ())]
         status: int = message["status"]
-        said = [value.decode("latin-1") for name, value in headers if name == FIELD.lower().encode()]
-        grant = None if self._question is None else self._question.verdict(status, said)
+        grant = None if self._question is None else self._question.verdict(status, _values(headers, FIELD))
         cookies = [field for field in headers if field[0] == b"set-cookie"]
         field = self._gate._gate.app_redirect_header
-        named = [] if field is None else [v.decode("latin-1") for n, v in headers if n == field.lower().encode()]
+        named = [] if field is None else _values(headers, field)
         if grant is not None:
             decision = await self._gate._decide_soon(cast(Facts, self._facts), grant)
         elif field is not None and named and status == 200:
-            dispositions = [value.decode("latin-1") for name, value in headers if name == b"content-disposition"]
+            dispositions = _values(headers, "Content-Disposition")
             mount = {"SCRIPT_NAME": _path_info(self._scope)[1]}
             request = self._scope["method"], _header(self._scope, "accept")
             decision = self._gate._follow(field, named, dispositions, mount, request)
@@ -177,12 +176,9 @@ class _Relay:
             if self._passed is not None:
                 self._gate._report(self._passed)
             self._state = "passing"
-            kept = [
-                pair
-                for pair in message.get("headers", ())
-                if field is None or bytes(pair[0]).lower() != field.lower().encode()
-            ]
-            return await self._send({**message, "headers": kept})
+            if field is not None:
+                message = {**message, "headers": [pair for pair in headers if pair[0] != field.lower().encode()]}
+            return await self._send(message)
         self._state = "replaced"
         await self._gate._send(decision, self._send, cookies)
 
@@ -192,12 +188,16 @@ ALLOW_ORIGIN = b"access-control-allow-origin"
 
 async def _send_with(send: Send, fields: list[tuple[str, str]], unless: bytes, message: Message) -> None:
     """Send a message; header fields are added to the start of an answer that has none of a name."""
-    if message["type"] == "http.response.start" and all(
-        name.lower() != unless for name, _ in message.get("headers", ())
-    ):
-        more = [(name.lower().encode(), value.encode("latin-1")) for name, value in fields]
-        message = {**message, "headers": [*message.get("headers", ()), *more]}
+    if message["type"] == "http.response.start":
+        headers = list(message.get("headers", ()))
+        if all(name.lower() != unless for name, _ in headers):
+            headers += [(name.lower().encode(), value.encode("latin-1")) for name, value in fields]
+        message = {**message, "headers": headers}
     await send(message)
+
+
+def _values(headers: Iterable[tuple[bytes, bytes]], name: str) -> list[str]:
+    return [value.decode("latin-1") for key, value in headers if key.lower() == name.lower().encode()]
 
 
 async def in_thread(function: Callable[..., object], *arguments: object) -> object:
@@ -227,8 +227,7 @@ def _path_info(scope: Scope) -> tuple[str, str]:
 
 def _header(scope: Scope, name: str) -> str:
     """Return the values of a header field of the request, joined as RFC 9110 section 5.3 says."""
-    values = [value.decode("latin-1") for key, value in scope["headers"] if key.lower() == name.encode()]
-    return ", ".join(values)
+    return ", ".join(_values(scope["headers"], name))
 
 
 async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:

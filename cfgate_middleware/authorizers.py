@@ -107,7 +107,7 @@ def bearer(
     audience: str | None = None,
     issuer: str | None = None,
     algorithms: str | Iterable[str] = ("RS256", "ES256"),
-) -> Callable[[Mapping[str, Any]], object]:
+) -> Callable[[Mapping[str, Any]], Any]:
     """Return an authorizer that says yes to requests with a valid JSON Web Token in ``Authorization: Bearer``.
 
     Needs the extra ``[jwt]`` (PyJWT). A token must have ``exp`` (RFC 7519 section 4.1.4) and the audience.
