@@ -133,7 +133,7 @@ def test_both_shells_answer_alike(kind: str, verdict: Any, mount: str) -> None:
             answer = Server(raw, method, query, mount, accept=accept, origin=origin).run(ours)
             extra: dict[str, Any] = {"HTTP_ACCEPT": accept, "HTTP_ORIGIN": origin}
             other = fetch(
-                theirs, raw_bytes(raw), method=method, query=query.decode(), mount=mount, strict=False, **extra
+                theirs, unquote_to_bytes(raw), method=method, query=query.decode(), mount=mount, strict=False, **extra
             )
             assert answer.code == other.code
             assert sorted(answer.headers) == sorted((name.lower(), value) for name, value in other.headers)
