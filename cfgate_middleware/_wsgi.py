@@ -11,6 +11,7 @@ from typing import Any, cast
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from cfgate_middleware._core.checks import is_deferred
+from cfgate_middleware._core.problems import Secret
 from cfgate_middleware.errors import AuthorizerError
 
 
@@ -96,7 +97,9 @@ def with_fields(start_response: StartResponse, fields: list[tuple[str, str]]) ->
 
     def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Callable[[bytes], object]:
         own = any(name.lower() == "access-control-allow-origin" for name, _ in headers)
-        return start_response(status, headers if own else [*headers, *fields], *exc_info)
+        sent = Secret(headers if own else [*headers, *fields])
+        del headers  # which may hold a signed URL
+        return start_response(status, sent.value, *exc_info)
 
     return start
 

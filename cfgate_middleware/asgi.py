@@ -17,7 +17,7 @@ from urllib.parse import unquote_to_bytes
 
 from cfgate_middleware._core.answers import Decision, Facts
 from cfgate_middleware._core.checks import is_async
-from cfgate_middleware._core.problems import Problems, kind_of
+from cfgate_middleware._core.problems import Problems, Secret, kind_of
 from cfgate_middleware._core.verdicts import ASK, PASS, Verdict, name_authorizer
 from cfgate_middleware._shell import GateShell
 from cfgate_middleware.authorizers import FIELD, Question
@@ -123,8 +123,10 @@ class CloudFrontGate(GateShell[ASGIApplication, Authorizer]):
     async def _send(self, decision: Decision, send: Send, more: Iterable[tuple[bytes, bytes]] = ()) -> None:
         self._report(decision)
         code = int(decision.status.split(" ", 1)[0])
-        headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in decision.headers]
-        await send({"type": "http.response.start", "status": code, "headers": [*headers, *more]})
+        headers = Secret(
+            [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in decision.headers]
+        )
+        await send({"type": "http.response.start", "status": code, "headers": [*headers.value, *more]})
         await send({"type": "http.response.body", "body": decision.body})
 
 
@@ -188,12 +190,14 @@ ALLOW_ORIGIN = b"access-control-allow-origin"
 
 async def _send_with(send: Send, fields: list[tuple[str, str]], unless: bytes, message: Message) -> None:
     """Send a message; header fields are added to the start of an answer that has none of a name."""
+    sent = Secret(message)
     if message["type"] == "http.response.start":
-        headers = list(message.get("headers", ()))
-        if all(name.lower() != unless for name, _ in headers):
-            headers += [(name.lower().encode(), value.encode("latin-1")) for name, value in fields]
-        message = {**message, "headers": headers}
-    await send(message)
+        headers = Secret(list(message.get("headers", ())))
+        if all(name.lower() != unless for name, _ in headers.value):
+            headers.value.extend((name.lower().encode(), value.encode("latin-1")) for name, value in fields)
+        sent = Secret({**message, "headers": headers.value})
+    del message  # which may hold a signed URL
+    await send(sent.value)
 
 
 def _values(headers: Iterable[tuple[bytes, bytes]], name: str) -> list[str]:

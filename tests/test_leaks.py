@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import dataclasses
 import functools
@@ -25,7 +26,7 @@ from moto import mock_aws
 from paste.deploy import loadapp
 from sentry_sdk.utils import event_from_exception
 
-from cfgate_middleware import PASS, CloudFrontGate, CloudFrontRedirect, Grant, KeyRing, Signer
+from cfgate_middleware import PASS, CloudFrontGate, CloudFrontRedirect, Grant, KeyRing, Signer, allow, asgi, ask_app
 from cfgate_middleware._core.answers import KINDS
 from cfgate_middleware._core.encoding import to_base64
 from cfgate_middleware.distribution import Distribution, signed_cookies, signed_url
@@ -270,6 +271,63 @@ def test_a_signed_answer_is_hidden(answer: str, verdict: Any, step: str, monkeyp
     elif step != "start_response":
         options["on_decision"] = failing
     hides(lambda: request(gate(lambda environ: verdict, **options)), RuntimeError)
+
+
+def view(environ: Any, start_response: Any) -> list[bytes]:
+    """A view that says yes."""
+    start_response("200 OK", [("Content-Type", "text/plain"), *allow(environ).items()])
+    return []
+
+
+def named(environ: Any, start_response: Any) -> list[bytes]:
+    """A view that names an object as for nginx."""
+    start_response("200 OK", [("Content-Type", "text/plain"), ("X-Accel-Redirect", "/private/x")])
+    return []
+
+
+async def asgi_view(scope: Any, receive: Any, send: Any) -> None:
+    """The same for ASGI."""
+    headers = [(name.lower().encode(), value.encode()) for name, value in allow(scope).items()]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+
+
+async def failing_send(message: object) -> NoReturn:
+    """A server that fails."""
+    del message  # it has the answer, which is the server's then
+    raise RuntimeError("failed")
+
+
+def asgi_request(authorize: Any, **options: Any) -> None:
+    """Ask the gate for ASGI, of a server that fails."""
+    common: dict[str, Any] = {"prefix": "/private", "domain": BASE_URL, "signer": SIGNER}
+    made = asgi.CloudFrontGate(asgi_view, authorize, **common, **options)
+    scope = {"type": "http", "method": "GET", "path": "/private/a", "raw_path": b"/private/a", "query_string": b""}
+    headers = [(b"accept", b"application/json"), (b"origin", b"https://a.example")]
+    receive: Any = failing_send
+    asyncio.run(made({**scope, "headers": headers}, receive, failing_send))
+
+
+ORIGIN = "https://a.example"
+SHELLS: dict[str, Callable[..., object]] = {
+    "origins": lambda **options: request(gate(lambda environ: True, allow_origin=ORIGIN, **options)),
+    "asked": lambda **options: request(gate(ask_app, view, **options)),
+    "asked, origins": lambda **options: request(gate(ask_app, view, allow_origin=ORIGIN, **options)),
+    "ASGI": lambda **options: asgi_request(lambda scope: True, **options),
+    "ASGI, origins": lambda **options: asgi_request(lambda scope: True, allow_origin=ORIGIN, **options),
+    "ASGI, asked": lambda **options: asgi_request(ask_app, allow_origin=ORIGIN, **options),
+    "redirected": lambda **options: request(
+        gate(lambda environ: PASS, named, app_redirect_header="X-Accel-Redirect", allow_origin=ORIGIN, **options)
+    ),
+}
+
+
+@pytest.mark.parametrize("answer", KINDS)
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("step", ["on_decision", "send"])
+def test_every_shell_hides_a_signed_answer(answer: str, shell: str, step: str) -> None:
+    """However the answer is reached and sent, what raises meanwhile finds no signature in our frames."""
+    options: dict[str, Any] = {"on_decision": failing} if step == "on_decision" else {}
+    hides(lambda: SHELLS[shell](answer=answer, **options), RuntimeError)
 
 
 @pytest.mark.parametrize("answer", KINDS)
