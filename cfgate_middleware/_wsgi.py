@@ -50,7 +50,8 @@ class CapturedAnswer:
 
     def values(self, name: str) -> list[str]:
         """Return the values of all header fields of this name."""
-        return [value for field, value in self._now()[1] if field.lower() == name.lower()]
+        folded = name.lower()
+        return [value for field, value in self._now()[1] if field.lower() == folded]
 
     def send(self, without: str | None = None) -> Iterable[bytes]:
         """Send the answer as it is, but for a field; what is not there yet is not waited for."""

@@ -25,6 +25,7 @@ logger = logging.getLogger("cfgate_middleware")
 # The header field in which a view says yes; the gate takes it out of every answer.
 FIELD = "X-Cfgate-Allow"
 _QUESTION = "cfgate.question"
+_PLAIN = Grant()
 _SECONDS_BETWEEN_FETCHES = 30
 
 
@@ -52,7 +53,7 @@ def allow(request: Mapping[str, Any], **conditions: Unpack[GrantConditions]) -> 
             "allow: no gate asked the application about this request; wrap the application in a CloudFrontGate with "
             "authorize=ask_app, and give allow() the environ (or scope) of a request below its prefix"
         )
-    return question.allow(Grant.of(GrantConditions, conditions))
+    return question.allow(Grant.of(GrantConditions, conditions) if conditions else _PLAIN)
 
 
 class Question:
