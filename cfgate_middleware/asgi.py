@@ -21,7 +21,7 @@ from cfgate_middleware._core.problems import Problems, Secret, kind_of
 from cfgate_middleware._core.verdicts import ASK, PASS, Verdict, name_authorizer
 from cfgate_middleware._shell import GateShell
 from cfgate_middleware.authorizers import FIELD, Question
-from cfgate_middleware.errors import AuthorizerError
+from cfgate_middleware.errors import AuthorizerError, SigningError
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -89,7 +89,7 @@ class CloudFrontGate(GateShell[ASGIApplication, Authorizer]):
         if not isinstance(facts, Facts):
             return await self._send(facts, send)
         asked = {**scope, "cfgate.path": facts.path}
-        decision = await self._decide_soon(facts, await self._verdict(asked))
+        decision = await self._soon(self._decide, facts, await self._verdict(asked))
         if decision.app is ASK:
             if self._wraps_nothing:
                 raise AuthorizerError("the verdict is ASK, but the gate wraps no application that could be asked")
@@ -108,11 +108,13 @@ class CloudFrontGate(GateShell[ASGIApplication, Authorizer]):
         verdict = await in_thread(self._authorize, asked)
         return await verdict if inspect.isawaitable(verdict) else verdict
 
-    async def _decide_soon(self, facts: Facts, verdict: object) -> Decision:
-        """Return the decision for a verdict; a signer that blocks signs in a thread."""
-        if self.distribution.ring.current(self.distribution.clock()).blocks:
-            return cast(Decision, await in_thread(self._decide, facts, verdict))
-        return self._decide(facts, verdict)
+    async def _soon(self, decide: Callable[..., Decision], *arguments: object) -> Decision:
+        """Return a decision; a signer that blocks signs in a thread."""
+        try:
+            blocks = self.distribution.ring.current(self.distribution.clock()).blocks
+        except SigningError:  # which matters only if something is signed
+            blocks = False
+        return cast(Decision, await in_thread(decide, *arguments)) if blocks else decide(*arguments)
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send what the application answers; an answer that names an object becomes the redirect to it."""
@@ -168,12 +170,12 @@ class _Relay:
         field = self._gate._gate.app_redirect_header
         named = [] if field is None else _values(headers, field)
         if grant is not None:
-            decision = await self._gate._decide_soon(cast(Facts, self._facts), grant)
+            decision = await self._gate._soon(self._gate._decide, self._facts, grant)
         elif field is not None and named and status == 200:
             dispositions = _values(headers, "Content-Disposition")
             mount = {"SCRIPT_NAME": _path_info(self._scope)[1]}
             request = self._scope["method"], _header(self._scope, "accept")
-            decision = self._gate._follow(field, named, dispositions, mount, request)
+            decision = await self._gate._soon(self._gate._follow, field, named, dispositions, mount, request)
         else:
             if self._passed is not None:
                 self._gate._report(self._passed)
@@ -209,7 +211,9 @@ async def in_thread(function: Callable[..., object], *arguments: object) -> obje
 
     asyncio's own executor has few threads and looks up host names: what hangs here must not starve the application.
     """
-    executor = _executors.setdefault(os.getpid(), ThreadPoolExecutor(_THREADS, "cfgate"))
+    executor = _executors.get(os.getpid())
+    if executor is None:
+        executor = _executors.setdefault(os.getpid(), ThreadPoolExecutor(_THREADS, "cfgate"))
     call = partial(contextvars.copy_context().run, function, *arguments)
     return await asyncio.get_running_loop().run_in_executor(executor, call)
 
