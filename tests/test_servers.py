@@ -17,10 +17,12 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+import flask
 import pytest
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
-from cfgate_middleware import PASS, CloudFrontGate, Grant
+from cfgate_middleware import PASS, CloudFrontGate, Grant, allow, ask_app
+from cfgate_middleware.authorizers import FIELD
 from tests.support import Answer, gate, verified
 from tests.test_advisory import (
     APP,
@@ -61,6 +63,7 @@ ATTACKER = {
     "X_Auth_User": "admin",
 }
 VERDICTS = {repr(verdict): verdict for verdict in (True, False, PASS)}
+ASKED = "/asked"
 # The client says what it wants to be tested, and gets back what happened, in these fields.
 VERDICT, OPTIONS = "X-Test-Verdict", "X-Test-Options"
 
@@ -68,13 +71,34 @@ VERDICT, OPTIONS = "X-Test-Verdict", "X-Test-Options"
 def application() -> WSGIApplication:
     """What the servers serve: a gate at the root, and the same one mounted below ``/mount/app`` by a dispatcher."""
     gate_with("{}")  # before a server forks
-    mounted = DispatcherMiddleware(watched, {MOUNTS[1]: watched})
+    mounted = DispatcherMiddleware(watched, {MOUNTS[1]: watched, ASKED: asked_application()})
 
     def serve(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        at = mounted if environ.get("PATH_INFO", "").startswith(MOUNTS[1]) else watched
+        at = mounted if environ.get("PATH_INFO", "").startswith((MOUNTS[1], ASKED)) else watched
         return at(environ, start_response)
 
     return serve
+
+
+def asked_application() -> WSGIApplication:
+    """A Flask application that decides, below ``/asked``."""
+    app = flask.Flask("asked")
+
+    @app.get("/private/<path:name>")
+    def private(name: str) -> Any:
+        if "X-User" not in flask.request.headers:
+            return flask.redirect("/login")
+        if name == "stream":
+            return flask.Response((f"part {number}\n" for number in range(3)), content_type="text/plain")
+        answer = flask.Response(status=204, headers=allow(flask.request.environ))
+        answer.set_cookie("session", "renewed")
+        return answer
+
+    @app.post("/private/<path:name>")
+    def posted(name: str) -> Any:
+        return flask.request.get_data() or b"nothing", 201
+
+    return gate(ask_app, app.wsgi_app)
 
 
 def watched(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -426,6 +450,20 @@ def test_a_yes_is_a_redirect_that_cloudfront_takes(server: Running, mount: str, 
     assert (answer.code, answer.body) == (303, b"")
     assert signed_path(answer) == "/reports/n%C3%A9%201.pdf"
     assert answer.values("Cache-Control") == ["private, no-store"]
+
+
+def test_an_application_decides_behind_every_server(server: Running) -> None:
+    """A view's yes is a redirect with its cookie; its other answers arrive as they are: redirects, streams, forms."""
+    granted = server.send(f"{ASKED}/private/a%20b.pdf", **{"X-User": "ada"})
+    assert (granted.code, signed_path(granted), granted.body) == (303, "/a%20b.pdf", b"")
+    assert [cookie.split(";")[0] for cookie in granted.values("Set-Cookie")] == ["session=renewed"]
+    assert granted.values(FIELD) == []
+    refused = server.send(f"{ASKED}/private/a.pdf")
+    assert (refused.code, refused.values("Location")) == (302, ["/login"])
+    streamed = server.send(f"{ASKED}/private/stream", **{"X-User": "ada"})
+    assert re.findall(rb"part \d", streamed.body) == [b"part 0", b"part 1", b"part 2"]
+    form = server.send(f"{ASKED}/private/form", "POST")
+    assert (form.code, form.body) == (201, b"nothing")
 
 
 @pytest.mark.parametrize(
