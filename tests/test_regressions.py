@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 from base64 import b64encode
@@ -943,3 +944,23 @@ def test_C4_a_repeated_parameter_is_the_applications_business() -> None:
             app = gate(Judge(verdict), Wrapped(strict=False), forward_query=["v"])
             expected = 405 if (verdict, method) == (True, "POST") else code
             assert fetch(app, "/private/x", method=method, query="v=1&v=2").code == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "verdict", "code"),
+    [
+        ("/private/", "GET", True, 404),
+        ("/private/..", "GET", True, 400),
+        ("/private/a", "POST", True, 405),
+        ("/private/" + "a" * 9000, "GET", True, 414),
+        ("/private/a", "GET", 401, 401),
+        ("/private/a", "GET", False, 403),
+    ],
+)
+def test_C12_a_script_that_accepts_json_is_refused_in_json(path: str, method: str, verdict: Any, code: int) -> None:
+    """Every refusal of a gate that answers with JSON is JSON for whom accepts it, and text for others."""
+    app = gate(Judge(verdict), answer="json")
+    answer = fetch(app, path, method=method, HTTP_ACCEPT="application/json")
+    assert (answer.code, answer.values("Content-Type")) == (code, ["application/json"])
+    assert json.loads(answer.body)["status"] == code
+    assert fetch(app, path, method=method).values("Content-Type") == ["text/plain; charset=utf-8"]
