@@ -64,6 +64,14 @@ def running(*command: str, log: Path, **environment: str) -> Iterator[Running]:
             process.kill()
 
 
+@contextlib.contextmanager
+def running_example(script: str, log: Path, **environment: str) -> Iterator[Running]:
+    """Run the program of an example, with a throw-away key, on free ports."""
+    given = {"CFGATE_PRIVATE_KEY": throwaway_key(), "PORT": "0", "EDGE_PORT": "0", **environment}
+    with running(str(EXAMPLES / script), log=log, **given) as site:
+        yield site
+
+
 def listen_to_ctrl_c() -> None:
     """React to SIGINT even if the tests are a background job, for which a shell ignores it."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
