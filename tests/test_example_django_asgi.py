@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from tests.example_site import TIMEOUT, running
+from tests.running import TIMEOUT, running_example
 
 pytestmark = pytest.mark.slow  # it starts the example
 PASSWORDS = {"ann": "correct horse", "bob": "battery staple"}
@@ -38,10 +38,10 @@ class Visitor:
 
 
 @pytest.fixture(scope="module")
-def url() -> Iterator[str]:
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of the running example."""
-    with running("django_asgi") as url:
-        yield url
+    with running_example("django_asgi/try_django_asgi.py", tmp_path_factory.mktemp("django_asgi") / "log") as site:
+        yield site.url
 
 
 @pytest.fixture

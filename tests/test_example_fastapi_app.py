@@ -9,7 +9,7 @@ import pytest
 import requests
 from playwright.sync_api import sync_playwright
 
-from tests.example_site import EXAMPLES, TIMEOUT, running
+from tests.running import EXAMPLES, TIMEOUT, running_example
 
 pytestmark = pytest.mark.slow  # it starts the example
 ANNS, BOBS = "/private/ann/report.txt", "/private/bob/report.txt"
@@ -19,10 +19,10 @@ JSON = {"Accept": "application/json"}
 
 
 @pytest.fixture(scope="module")
-def url() -> Iterator[str]:
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of the running example."""
-    with running("fastapi_app") as url:
-        yield url
+    with running_example("fastapi_app/try_reports_api.py", tmp_path_factory.mktemp("fastapi_app") / "log") as site:
+        yield site.url
 
 
 @pytest.fixture
