@@ -50,11 +50,13 @@ def started(kind: str, log: Path, *more: str) -> Iterator[Running]:
                     assert process.poll() is None and time.monotonic() < deadline, log.read_text()
                     time.sleep(0.02)
             yield Running(kind, int(port), process)
-            process.terminate()
-            process.wait(TIMEOUT)
         finally:
-            process.kill()
-            process.wait()
+            process.terminate()  # and let it end its workers
+            try:
+                process.wait(TIMEOUT)
+            finally:
+                process.kill()
+                process.wait()
 
 
 @pytest.fixture(scope="module", params=COMMANDS)
