@@ -30,6 +30,7 @@ class GateShell(ABC, Generic[AppT, AuthorizerT]):
     """The base of every shell: a gate compiled from options, its distribution, and what its users may ask of it."""
 
     _mount_reported = False
+    _follow_redirects: AppT  # the wrapped application, whose answers may name an object and become the redirect to it
 
     def __init__(
         self,
@@ -91,6 +92,10 @@ class GateShell(ABC, Generic[AppT, AuthorizerT]):
         )
         grant_signer = GrantSigner(values["domain"], self.distribution.ring, values["expires"], values["reuse_for"])
         self._gate = Gate(values, grant_signer, name or "", self._is_response)
+        self._covers, self._admit, self._decide_at = self._gate.covers, self._gate.admit, self._gate.decide
+        self._cors = self._gate.cors
+        # What answers where the gate does not.
+        self._outside = self._app if values["app_redirect_header"] is None else self._follow_redirects
 
     @abstractmethod
     def _to_app(self, app: AppT | None, problems: Problems) -> AppT:
@@ -156,7 +161,7 @@ class GateShell(ABC, Generic[AppT, AuthorizerT]):
     def _decide(self, facts: Facts, verdict: object) -> Decision:
         """Return the decision for a verdict; a failure to sign is logged."""
         try:
-            return self._gate.decide(facts, verdict, self.distribution.clock())
+            return self._decide_at(facts, verdict, self.distribution.clock())
         except SigningError as error:
             logger.error("%s %s -> not signed: %s", facts.method, facts.request_path, error)
             raise

@@ -68,27 +68,27 @@ class CloudFrontGate(GateShell[ASGIApplication, Authorizer]):
             return await self._app(scope, receive, send)
         path_info, script_name = _path_info(scope)
         glued = scope["path"].removeprefix(scope.get("root_path", "").rstrip("/"))
-        if glued[:1] != "/" and self._gate.covers(glued, ""):
+        if glued[:1] != "/" and self._covers(glued, ""):
             path_info = glued  # Quart cuts a root path off within a segment, too; without a slash it is refused
-        if not self._gate.covers(path_info, script_name):
+        if not self._covers(path_info, script_name):
             if script_name:
                 self._look_at_mount(script_name, path_info)
-            return await self._pass(scope, receive, send)
+            return await self._outside(scope, receive, send)
         if scope["type"] == "websocket":
             return await send({"type": "websocket.close", "code": 1008})
         await self._answer(path_info, scope, receive, self._with_cors(scope, send))
 
     def _with_cors(self, scope: Scope, send: Send) -> Send:
-        cors = self._gate.cors
+        cors = self._cors
         return send if cors is None else partial(_send_with, send, cors.fields(_header(scope, "origin")), ALLOW_ORIGIN)
 
     async def _answer(self, path_info: str, scope: Scope, receive: Receive, send: Send) -> None:
         method, query_string = scope["method"], scope.get("query_string", b"").decode("latin-1")
         preflight = None
-        if self._gate.cors is not None and method == "OPTIONS":
+        if self._cors is not None and method == "OPTIONS":
             names = "origin", "access-control-request-method", "access-control-request-headers"
-            preflight = self._gate.cors.preflight(*(_header(scope, name) for name in names))
-        facts = self._gate.admit(method, path_info, query_string, _header(scope, "accept"), preflight)
+            preflight = self._cors.preflight(*(_header(scope, name) for name in names))
+        facts = self._admit(method, path_info, query_string, _header(scope, "accept"), preflight)
         if not isinstance(facts, Facts):
             return await self._send(facts, send)
         asked = {**scope, "cfgate.path": facts.path}
@@ -102,7 +102,7 @@ class CloudFrontGate(GateShell[ASGIApplication, Authorizer]):
             return await self._send(decision, send)
         self._report(decision)
         if decision.app is PASS:
-            return await self._pass(asked, receive, send)
+            return await self._outside(asked, receive, send)
         await decision.app(asked, receive, partial(_send_with, send, [("Cache-Control", "no-store")], b"cache-control"))
 
     async def _verdict(self, asked: dict[str, Any]) -> object:
@@ -119,9 +119,8 @@ class CloudFrontGate(GateShell[ASGIApplication, Authorizer]):
             blocks = False
         return cast(Decision, await in_thread(decide, *arguments)) if blocks else decide(*arguments)
 
-    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send what the application answers; an answer that names an object becomes the redirect to it."""
-        if self._gate.app_redirect_header is None or scope["type"] != "http":
+    async def _follow_redirects(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
             return await self._app(scope, receive, send)
         await _Relay(self, scope, send).run(receive)
 

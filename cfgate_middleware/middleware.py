@@ -64,39 +64,35 @@ class CloudFrontGate(GateShell[WSGIApplication, Authorizer]):
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path_info = environ.get("PATH_INFO", "")
         script_name = environ.get("SCRIPT_NAME", "")
-        if not self._gate.covers(path_info, script_name):
+        if not self._covers(path_info, script_name):
             if script_name:
                 self._look_at_mount(script_name, path_info)
-            return self._pass(environ, start_response)
+            return self._outside(environ, start_response)
         method, query_string = environ.get("REQUEST_METHOD", ""), environ.get("QUERY_STRING", "")
         preflight = None
-        if (cors := self._gate.cors) is not None:
+        if (cors := self._cors) is not None:
             origin = environ.get("HTTP_ORIGIN", "")
             start_response = with_fields(start_response, cors.fields(origin))
             if method == "OPTIONS":
                 asked = environ.get("HTTP_ACCESS_CONTROL_REQUEST_METHOD", "")
                 names = environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS", "")
                 preflight = cors.preflight(origin, asked, names)
-        facts = self._gate.admit(method, path_info, query_string, environ.get("HTTP_ACCEPT", ""), preflight)
-        if not isinstance(facts, Facts):
-            return self._send(facts, start_response)
-        environ["cfgate.path"] = facts.path
-        decision = self._decide(facts, ask(self._authorize, environ))
-        if decision.app is ASK:
-            return self._ask_application(facts, decision, environ, start_response)
+        facts = self._admit(method, path_info, query_string, environ.get("HTTP_ACCEPT", ""), preflight)
+        if isinstance(facts, Decision):
+            decision = facts
+        else:
+            environ["cfgate.path"] = facts.path
+            decision = self._decide(facts, ask(self._authorize, environ))
         if decision.app is None:
-            return self._send(decision, start_response)
+            self._report(decision)
+            start_response(decision.status, decision.headers)
+            return [decision.body] if decision.body else []
+        if decision.app is ASK:
+            return self._ask_application(cast(Facts, facts), decision, environ, start_response)
         self._report(decision)
         if decision.app is PASS:
-            return self._pass(environ, start_response)
+            return self._outside(environ, start_response)
         return cast(WSGIApplication, decision.app)(environ, no_store(start_response))
-
-    def _send(
-        self, decision: Decision, start_response: StartResponse, more: Iterable[tuple[str, str]] = ()
-    ) -> list[bytes]:
-        self._report(decision)
-        start_response(decision.status, [*decision.headers, *more])
-        return [decision.body] if decision.body else []
 
     def _ask_application(
         self, facts: Facts, passed: Decision, environ: WSGIEnvironment, start_response: StartResponse
@@ -120,12 +116,13 @@ class CloudFrontGate(GateShell[WSGIApplication, Authorizer]):
         self, decision: Decision, answer: CapturedAnswer, start_response: StartResponse
     ) -> Iterable[bytes]:
         answer.close()
-        return self._send(decision, start_response, (("Set-Cookie", cookie) for cookie in answer.values("Set-Cookie")))
+        self._report(decision)
+        cookies = [("Set-Cookie", cookie) for cookie in answer.values("Set-Cookie")]
+        start_response(decision.status, [*decision.headers, *cookies])
+        return [decision.body] if decision.body else []
 
-    def _pass(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    def _follow_redirects(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Send what the application answers; an answer that names an object becomes the redirect to it."""
-        if self._gate.app_redirect_header is None:
-            return self._app(environ, start_response)
         answer = CapturedAnswer(self._app, environ, start_response)
         try:
             return self._relay(answer, environ, start_response)

@@ -40,7 +40,7 @@ class Facts(NamedTuple):
     spelled_path: str  # the same path as it is signed
     query: Fields | None = ()  # the viewer's parameters that are kept, decoded; None if they cannot be signed
     accept: str = ""
-    is_object: bool = True
+    is_signable: bool = True  # whether a yes can be signed as it is: an object, for GET or HEAD
 
 
 class DecisionRecord(NamedTuple):

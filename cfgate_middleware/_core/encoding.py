@@ -26,7 +26,7 @@ _BARE_IN_QUERIES = "/!(),:@"
 _BARE = f"letters, digits and -._~{_BARE_IN_PATHS}"
 SPELLING = f"spelled as it is signed: {_BARE}, else %XX in upper case, no dot or empty segments"
 # Paths that are clean, ASCII and already spelled as they are signed: most of them, in one test.
-is_plain_path = re.compile(r"(?:/[A-Za-z0-9_~!&(),=:@-][A-Za-z0-9._~!&(),=:@-]*+)++").fullmatch
+PLAIN_PATH = r"(?:/[A-Za-z0-9_~!&(),=:@-][A-Za-z0-9._~!&(),=:@-]*+)++"
 
 _UNCLEAN = re.compile(r"[\x00-\x1f\x7f-\x9f\\]|/\.{0,2}/|/\.{1,2}\Z|\A(?!/)")
 

@@ -7,13 +7,14 @@ all that does not depend on the request is compiled at construction.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from cfgate_middleware._core.accel import kept_disposition, parse_target
 from cfgate_middleware._core.answers import NO_STORE, Answers, Decision, DecisionRecord, Facts, Fields
 from cfgate_middleware._core.cors import Cors
-from cfgate_middleware._core.encoding import is_clean, is_plain_path, spell_path, spell_query, spell_value
+from cfgate_middleware._core.encoding import PLAIN_PATH, is_clean, spell_path, spell_query, spell_value
 from cfgate_middleware._core.grant import DISPOSITION, Grant
 from cfgate_middleware._core.signing import GrantSigner
 from cfgate_middleware._core.urls import MAX_URL, folds_into, is_ambiguous, kept_parameters
@@ -47,14 +48,18 @@ class Gate:
         self.prefix: str = settings["prefix"]  # without its trailing slash, so "/" is ""
         self._prefix_length = len(self.prefix)
         self._below = f"{self.prefix}/"
+        self._is_plain_below = re.compile(re.escape(self.prefix) + PLAIN_PATH).fullmatch
         self._longest = MAX_URL - len(signer.base_url)
 
     def covers(self, path_info: str, script_name: str) -> bool:
         """Return whether the gate handles this path: below the prefix, or where some server might lead into it."""
         if path_info.startswith(self._below) or path_info == self.prefix:
             return True
-        is_odd = "//" in path_info or "/." in path_info or "%" in path_info or "\\" in path_info or path_info[:1] != "/"
-        return (is_odd or script_name[:1] not in ("", "/")) and folds_into(path_info, self.prefix, script_name)
+        if "//" in path_info or "/." in path_info or "%" in path_info or "\\" in path_info:
+            return folds_into(path_info, self.prefix, script_name)
+        if path_info[:1] == "/" and (not script_name or script_name[0] == "/"):
+            return False
+        return folds_into(path_info, self.prefix, script_name)
 
     def admit(
         self,
@@ -69,16 +74,19 @@ class Gate:
         ``path_info`` is below the mount point: decoded bytes as latin-1 text (PEP 3333); ``preflight`` is what answers
         a preflight, if it is one.
         """
-        if method != "GET" and method != "HEAD":
+        is_signable = method == "GET" or method == "HEAD"
+        if not is_signable:
             method = spell_value(method)[:_RECORDED]  # it may hold what no log should
         path = spelled = path_info
-        if not is_plain_path(path_info):
+        if not self._is_plain_below(path_info):
             path = _to_clean(path_info)
             spelled = spell_path(path_info.encode("latin-1", "backslashreplace"))
-        recorded = spelled[:_RECORDED]
-        # What is covered in another reading only is not below the prefix; HTTP/0.9 gives some servers no method.
-        if not (path.startswith(self._below) or path == self.prefix) or not method:
-            return self.answers.refused(method, recorded, accept, 400, "unclean path" if method else "method")
+            # What is covered in another reading only is not below the prefix.
+            if not (path.startswith(self._below) or path == self.prefix):
+                return self.answers.refused(method, spelled[:_RECORDED], accept, 400, "unclean path")
+        recorded = spelled if len(spelled) <= _RECORDED else spelled[:_RECORDED]
+        if not method:  # HTTP/0.9 gives some servers none
+            return self.answers.refused(method, recorded, accept, 400, "method")
         if preflight is not None:
             return Decision(DecisionRecord(recorded, method, 204, "preflight"), [*preflight, NO_STORE])
         object_path, object_spelled = path[self._prefix_length :] or "/", spelled[self._prefix_length :] or "/"
@@ -95,7 +103,15 @@ class Gate:
                 query = None  # which is the application's business, if that answers
         if length > self._longest:
             return self.answers.refused(method, recorded, accept, 414, "too long")
-        return Facts(method, recorded, object_path, object_spelled, query, accept, object_path[-1] != "/")
+        return Facts(
+            method,
+            recorded,
+            object_path,
+            object_spelled,
+            query,
+            accept,
+            is_signable and object_path[-1] != "/" and query is not None,
+        )
 
     def decide(self, facts: Facts, verdict: object, now: float) -> Decision:
         """Turn the authorizer's verdict into a decision, at ``now`` in epoch seconds.
@@ -111,16 +127,13 @@ class Gate:
                 return self._refused(facts, 400, "unclean path")
             record = DecisionRecord(facts.request_path, facts.method, None, "passed" if passed else "answered")
             return Decision(record, app=grant)
-        if facts.method != "GET" and facts.method != "HEAD":
-            if facts.method == "OPTIONS":
-                return Decision(DecisionRecord(facts.request_path, "OPTIONS", 204, "options"), [_ALLOW, NO_STORE])
-            return self._refused(facts, 405, "method", _ALLOW)
-        if not facts.is_object and (grant is None or grant.path is None):
-            return self._refused(facts, 404, "no object")
-        if facts.query is None:
-            return self._refused(facts, 400, "unclean query")
+        if not facts.is_signable and (refused := self._unsignable(facts, grant)) is not None:
+            return refused
         try:
-            return self._grant(facts, grant, now)
+            if grant is not None:
+                return self._grant(facts, grant, now)
+            signed = self._signer.sign(None, facts.path, facts.spelled_path, facts.query or (), now)
+            return self.answers.granted(facts, None, (), signed)
         except (ConfigError, PathError) as error:
             if isinstance(error, PathError) and self._is_too_long(facts, grant, now):
                 return self._refused(facts, 414, "too long")
@@ -137,7 +150,7 @@ class Gate:
         if path_info.startswith(f"{script_name}{self._below}"):
             path_info = path_info[len(script_name) :]
         facts = self.admit("GET", path_info, "", accept)
-        if not isinstance(facts, Facts) or not facts.is_object:
+        if not isinstance(facts, Facts) or not facts.is_signable:
             raise ValueError(f"it is no clean path of an object below {self._below}")
         disposition = kept_disposition(dispositions, facts.path)
         grant = None if disposition is None else Grant(query={DISPOSITION: disposition})
@@ -145,10 +158,18 @@ class Gate:
         answers = self.answers if method in ("GET", "HEAD") else self._see_other
         return answers.granted(facts._replace(method=method), None, (), signed)
 
-    def _grant(self, facts: Facts, grant: Grant | None, now: float) -> Decision:
+    def _unsignable(self, facts: Facts, grant: Grant | None) -> Decision | None:
+        """Return the answer to a yes that signs nothing, or None if the grant names an object of its own."""
+        if facts.method == "OPTIONS":
+            return Decision(DecisionRecord(facts.request_path, "OPTIONS", 204, "options"), [_ALLOW, NO_STORE])
+        if facts.method not in ("GET", "HEAD"):
+            return self._refused(facts, 405, "method", _ALLOW)
+        if facts.path[-1] == "/" and (grant is None or grant.path is None):
+            return self._refused(facts, 404, "no object")
+        return self._refused(facts, 400, "unclean query") if facts.query is None else None
+
+    def _grant(self, facts: Facts, grant: Grant, now: float) -> Decision:
         signed = self._signer.sign(grant, facts.path, facts.spelled_path, facts.query or (), now)
-        if grant is None:
-            return self.answers.granted(facts, None, (), signed)
         return self.answers.granted(facts, grant.answer, grant.headers, signed)
 
     def _is_too_long(self, facts: Facts, grant: Grant | None, now: float) -> bool:
