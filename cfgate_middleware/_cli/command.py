@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, NoReturn
 from cfgate_middleware._core.policy import MAX_EPOCH
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_LONGEST = 10**9  # seconds; about 30 years
 
 
 class UsageError(Exception):
@@ -80,8 +81,8 @@ def to_time(text: str) -> int:
             "expected a time such as 2027-01-15, 2027-01-15T09:00:00+01:00 or 1800000000 (epoch seconds)"
         ) from None
     if not 1 <= seconds <= MAX_EPOCH:
-        milliseconds = "; these are milliseconds" if 1 <= seconds // 1000 <= MAX_EPOCH else ""
-        raise argparse.ArgumentTypeError(f"expected epoch seconds from 1 to {MAX_EPOCH}{milliseconds}")
+        why = "these are milliseconds; " if 1 <= seconds // 1000 <= MAX_EPOCH else ""
+        raise argparse.ArgumentTypeError(f"{why}expected epoch seconds from 1 to {MAX_EPOCH}")
     return seconds
 
 
@@ -92,7 +93,10 @@ def _from_iso(text: str) -> int:
 
 def to_duration(text: str) -> int:
     """Return a duration such as ``90``, ``15m`` or ``1h30m`` in seconds."""
-    if not re.fullmatch(r"[0-9]{1,10}|(?:[0-9]{1,10}[smhd])+", text) or not (seconds := _seconds(text)):
+    if (
+        not re.fullmatch(r"[0-9]{1,10}|(?:[0-9]{1,10}[smhd])+", text)
+        or not 1 <= (seconds := _seconds(text)) <= _LONGEST
+    ):
         raise argparse.ArgumentTypeError("expected a duration such as 90s, 15m, 1h or 7d")
     return seconds
 

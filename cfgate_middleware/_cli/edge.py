@@ -110,7 +110,9 @@ def _listen(port: int) -> socket.socket:
     try:
         return socket.create_server((_HOST, port))
     except OSError as error:
-        raise ConfigError(f"cannot listen on port {port} ({error.strerror}); choose another with --port") from None
+        raise ConfigError(
+            f"cannot listen on port {port} ({os.strerror(error.errno or 0)}); choose another with --port"
+        ) from None
 
 
 def _server(listening: socket.socket, application: WSGIApplication) -> tuple[Callable[[], object], str]:

@@ -39,6 +39,7 @@ class _KeyType(NamedTuple):
     refused: Callable[[Any, bool], str]  # why CloudFront does not take a key of this kind, or ""
     arguments: Callable[[Any, bool], tuple[object, ...]]  # what sign() and verify() take after the data
     generate: Callable[[], Any]
+    written_as: PrivateFormat  # a new one: what most signers read
 
 
 def _refused_rsa(key: Any, legacy: bool) -> str:
@@ -63,6 +64,7 @@ _KEY_TYPES = (
         _refused_rsa,
         lambda hashed, _: (PKCS1v15(), hashed),
         lambda: rsa.generate_private_key(65537, 2048),
+        PrivateFormat.TraditionalOpenSSL,  # PKCS#1: PyPI's awscli reads no other
     ),
     _KeyType(
         "ECDSA",
@@ -72,6 +74,7 @@ _KEY_TYPES = (
         _refused_ecdsa,
         lambda hashed, deterministic: (ec.ECDSA(hashed, deterministic_signing=deterministic),),  # RFC 6979
         lambda: ec.generate_private_key(ec.SECP256R1()),
+        PrivateFormat.PKCS8,
     ),
 )
 
@@ -120,9 +123,9 @@ def load_private_key(material: Secret[Any], hash_algorithm: str, key_pair_id: st
 
 
 def generate(kind: str) -> Secret[bytes]:
-    """Return a new private key of a kind that CloudFront accepts, ``"ECDSA"`` or ``"RSA"``, as PKCS#8 PEM."""
+    """Return a new private key of a kind that CloudFront accepts, ``"ECDSA"`` or ``"RSA"``, as PEM."""
     (row,) = (row for row in _KEY_TYPES if row.kind == kind)
-    return Secret(row.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return Secret(row.generate().private_bytes(Encoding.PEM, row.written_as, NoEncryption()))
 
 
 class PublicKey:
