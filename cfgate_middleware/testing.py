@@ -1,6 +1,7 @@
 """Fixtures for pytest: keys, CloudFront's side, and a client that follows redirects from a gate to it, in process.
 
 Switch them on in ``conftest.py`` with ``pytest_plugins = ["cfgate_middleware.testing"]``. Nothing else imports pytest.
+PYTEST_DONT_REWRITE: there is no assert here, and a module may import types from here before its plugins are loaded.
 """
 
 from __future__ import annotations
