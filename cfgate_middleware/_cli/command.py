@@ -34,16 +34,18 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UsageError(self.prog, message)
 
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # its subcommands call this one
-        known, unknown = super().parse_known_args(args, namespace)
-        if unknown:
-            names = [match[0] for argument in unknown if (match := re.match(r"--[a-z-]{1,30}(?==|\Z)", argument))]
-            self.error(f"unknown option {', '.join(names)}" if names else f"{len(unknown)} arguments too many")
-        return known, unknown
-
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
             raise argparse.ArgumentError(action, f"expected one of {', '.join(map(str, action.choices))}")
+
+
+def check_all_known(command: str, unknown: Sequence[str]) -> None:
+    """Raise a UsageError if arguments were not understood; only what looks like an option is shown."""
+    names = [match[0] for argument in unknown if (match := re.match(r"--[a-z-]{1,30}(?==|\Z)", argument))]
+    if unknown:
+        raise UsageError(
+            command, f"unknown option {', '.join(names)}" if names else f"{len(unknown)} arguments too many"
+        )
 
 
 class Command(NamedTuple):

@@ -65,7 +65,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _write_new(path: Path, content: Secret[bytes], mode: int) -> None:
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+    with open(path, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
         file.write(content.value)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from cfgate_middleware import __version__
 from cfgate_middleware._cli import edge, keys, sign
-from cfgate_middleware._cli.command import Parser, UsageError
+from cfgate_middleware._cli.command import Parser, UsageError, check_all_known
 from cfgate_middleware.errors import CFGateError, ConfigError
 
 COMMANDS = (  # one row per command
@@ -23,8 +23,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status; an error is one line on stderr."""
     command = "cfgate"
     try:
-        options = _parser().parse_args(arguments)
+        options, unknown = _parser().parse_known_args(arguments)
         command = f"cfgate {options.command.name}"
+        check_all_known(command, unknown)
         return int(options.command.run(options))
     except UsageError as error:
         print(f"{error.command}: {error} (see {error.command} --help)", file=sys.stderr)
@@ -44,8 +45,9 @@ def _parser() -> Parser:
 
 
 def _one_line(error: Exception) -> str:
+    text = str(error)
     if isinstance(error, ConfigError):
-        return "; ".join(" ".join(problem.split()) for problem in error.problems)
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return " ".join(str(error).split())
+        text = "; ".join(error.problems)
+    elif isinstance(error, OSError) and error.strerror:
+        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return " ".join(text.split())
