@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import http.cookiejar
-import os
 import re
 import urllib.request
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from email.message import Message
-from typing import Any, NamedTuple, Protocol, cast
+from functools import partial
+from typing import Any, NamedTuple, cast
 from urllib.parse import quote, unquote_to_bytes, urlencode, urljoin, urlsplit
 from wsgiref.types import WSGIApplication
 
@@ -60,18 +60,6 @@ class Keys:
         return self.signer.public_key_pem()
 
 
-class MakeEdge(Protocol):
-    """What ``cfgate_edge`` is."""
-
-    def __call__(
-        self,
-        origin: str | os.PathLike[str] | WSGIApplication,
-        *,
-        public_url: str = EDGE_URL,
-        allow_origin: str | Iterable[str] | None = None,
-    ) -> LocalEdge: ...
-
-
 class Answer(Response):
     """A ``webob.Response`` that also knows where it is from.
 
@@ -97,7 +85,8 @@ class _Sent(NamedTuple):
 class Client:
     """A browser without a network: it keeps cookies, and follows redirects between an application and edges.
 
-    A redirect to a host that is neither is returned as it is. ASGI applications run without their lifespan.
+    A redirect to a host that is neither is returned as it is. ASGI applications run without their lifespan, and SameSite
+    is not imitated.
 
     Args:
         application: WSGI or ASGI.
@@ -172,10 +161,11 @@ class Client:
         return answer
 
 
-class MakeClient(Protocol):
-    """What ``cfgate_client`` is."""
+MakeEdge = Callable[..., LocalEdge]
+"""What ``cfgate_edge`` is: takes an origin, and ``public_url`` and ``allow_origin`` as keywords."""
 
-    def __call__(self, application: Any, *edges: LocalEdge, url: str = APP_URL) -> Client: ...
+MakeClient = Callable[..., Client]
+"""What ``cfgate_client`` is: takes what :class:`Client` takes."""
 
 
 @pytest.fixture(scope="session")
@@ -187,16 +177,7 @@ def cfgate_keys() -> Keys:
 @pytest.fixture
 def cfgate_edge(cfgate_keys: Keys) -> MakeEdge:
     """Make a ``LocalEdge`` over a directory or a WSGI application, which trusts ``cfgate_keys``."""
-
-    def make(
-        origin: str | os.PathLike[str] | WSGIApplication,
-        *,
-        public_url: str = EDGE_URL,
-        allow_origin: str | Iterable[str] | None = None,
-    ) -> LocalEdge:
-        return LocalEdge(origin, cfgate_keys.key_group, public_url=public_url, allow_origin=allow_origin)
-
-    return make
+    return partial(LocalEdge, key_group=cfgate_keys.key_group, public_url=EDGE_URL)
 
 
 @pytest.fixture

@@ -112,7 +112,7 @@ def by_botocore(url: str, algorithm: hashes.HashAlgorithm, **conditions: Any) ->
     key: Any = load_pem_private_key(RSA.read_bytes(), None)
     signer = CloudFrontSigner(KEY_PAIR_ID, lambda message: key.sign(message, PKCS1v15(), algorithm))
     times = {name: datetime.fromtimestamp(at, UTC) for name, at in conditions.items() if name.startswith("date")}
-    if set(conditions) == {"date_less_than"}:
+    if set(conditions) == {"date_less_than"} and "*" not in url:
         return str(signer.generate_presigned_url(url, **times))
     return str(signer.generate_presigned_url(url, policy=signer.build_policy(url, **{**conditions, **times})))
 
@@ -139,6 +139,19 @@ def test_sign_equals_botocore(url: str, conditions: dict[str, Any], capsys: Capt
     expected = f"{by_botocore(url, hashes.SHA256(), **conditions)}&Hash-Algorithm=SHA256\n"
     assert printed(capsys, "sign", "--url", url, "--hash-algorithm", "SHA256", *options) == expected
     assert printed(capsys, "sign", url, *options) == expected
+
+
+@pytest.mark.parametrize("conditions", CONDITIONS)
+@pytest.mark.parametrize("resource", [URL, f"{DOMAIN}/films/4%202/*", f"{DOMAIN}/*"])
+def test_cookies_equal_botocore(resource: str, conditions: dict[str, Any], capsys: Capture) -> None:
+    """Each cookie has the value of the parameter in botocore's URL."""
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in conditions.items()]
+    options += ["--key-pair-id", KEY_PAIR_ID, "--private-key", str(RSA), "--hash-algorithm", "SHA1"]
+    rows, _ = printed(capsys, "cookies", resource, *options).split("\n\n")
+    own = by_botocore(resource, HASH, **conditions).removeprefix(resource)[1:]
+    assert [row.split() for row in rows.splitlines()] == [
+        f"CloudFront-{parameter}".split("=", 1) for parameter in own.split("&")
+    ]
 
 
 @pytest.mark.slow

@@ -141,7 +141,8 @@ class _Server(ThreadingMixIn, WSGIServer):
 
 class _Handler(WSGIRequestHandler):
     def get_environ(self) -> dict[str, Any]:
-        return {**super().get_environ(), "RAW_URI": self.path}  # wsgiref decodes the path, which was signed encoded
+        target = self.requestline.split(" ")[1]  # as it was signed: wsgiref decodes and folds it
+        return {**super().get_environ(), "RAW_URI": target}
 
     def log_message(self, format: str, *args: object) -> None:  # its lines would hold signatures
         pass
