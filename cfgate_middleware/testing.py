@@ -85,8 +85,8 @@ class _Sent(NamedTuple):
 class Client:
     """A browser without a network: it keeps cookies, and follows redirects between an application and edges.
 
-    A redirect to a host that is neither is returned as it is. ASGI applications run without their lifespan, and SameSite
-    is not imitated.
+    A redirect to a host that is neither is returned as it is. SameSite is not imitated, and ASGI applications run
+    without their lifespan.
 
     Args:
         application: WSGI or ASGI.
