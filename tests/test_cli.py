@@ -247,11 +247,14 @@ EDGE = ("edge", str(KEYS), *TRUST)
         (["sign", *WITH_EC], "cfgate sign: expected one URL, given as URL or --url URL (see cfgate sign --help)"),
         ([*SIGN, "--url", URL], "cfgate sign: expected one URL"),
         (["sign", URL], "cfgate sign: the following arguments are required: --key-pair-id, --private-key"),
-        ([*BY, SECRET, "--private-key", str(EC)], "cfgate sign: key_pair_id is a str of"),
-        ([*BY, "K1", "--private-key", "no.pem"], "cfgate sign: private_key: 'no.pem', looked for in"),
-        ([*BY, "K1", "--private-key", str(PUBLIC)], "cfgate sign: private_key: the PEM holds a PUBLIC KEY"),
-        ([*BY, "AKIAX", "--private-key", "no.pem"], "cfgate sign: key_pair_id is a str of 5 characters: AKIA"),
-        ([*SIGN, "--hash-algorithm", "SHA1"], "cfgate sign: private_key: an ECDSA key signs with SHA256 only"),
+        ([*BY, SECRET, "--private-key", str(EC)], "cfgate sign: --key-pair-id is a str of"),
+        (
+            [*BY, "K1", "--private-key", "private_key.pem"],
+            "cfgate sign: --private-key: 'private_key.pem', looked for in",
+        ),
+        ([*BY, "K1", "--private-key", str(PUBLIC)], "cfgate sign: --private-key: the PEM holds a PUBLIC KEY"),
+        ([*BY, "AKIAX", "--private-key", "no.pem"], "cfgate sign: --key-pair-id is a str of 5 characters: AKIA"),
+        ([*SIGN, "--hash-algorithm", "SHA1"], "cfgate sign: --private-key: an ECDSA key signs with SHA256 only"),
         ([*SIGN, "--hash-algorithm", "MD5"], "cfgate sign: argument --hash-algorithm: expected one of SHA256, SHA1"),
         ([*SIGN, "--expires-in", "soon"], "cfgate sign: argument --expires-in: expected a duration such as 90s"),
         ([*SIGN, "--expires-in", "0"], "cfgate sign: argument --expires-in: expected a duration such as 90s"),
@@ -273,7 +276,7 @@ EDGE = ("edge", str(KEYS), *TRUST)
         (["edge", str(KEYS), "--public-key", f"K1={EC}"], "cfgate edge: key group, K1: the PEM holds PRIVATE KEY"),
         ([*EDGE, *TRUST], "cfgate edge: --public-key: an id is given twice"),
         ([*EDGE, "--port", "x"], "cfgate edge: argument --port: expected a port from 0 to 65535"),
-        ([*EDGE, "--port", "0", "--public-url", "x y", "--allow-origin", "y"], "cfgate edge: public_url='x y': "),
+        ([*EDGE, "--port", "0", "--public-url", "x y", "--allow-origin", "y"], "cfgate edge: --public-url='x y': "),
     ],
 )
 def test_an_error_is_one_line(arguments: list[str], text: str, capsys: Capture) -> None:

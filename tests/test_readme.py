@@ -33,6 +33,7 @@ from pyramid.security import Allowed, Denied
 from pyramid.view import view_config
 
 from cfgate_middleware import CloudFrontGate, Distribution, Grant, PathError, Signer
+from cfgate_middleware._cli.main import COMMANDS
 from cfgate_middleware._core.answers import KINDS
 from cfgate_middleware._keys.sources import _STORES
 from cfgate_middleware.verify import KeyGroup, VerificationError, verify_cookies, verify_url
@@ -398,7 +399,8 @@ def keywords(function: Callable[..., object]) -> dict[str, object]:
 
 
 def test_the_other_tables_match_what_exists() -> None:
-    """Each source and each field of a Grant has one row; the option and the field say which kinds of answers exist."""
+    """Each source, command and field of a Grant has one row; option and field say which kinds of answers exist."""
+    assert list(table("cfgate keygen")) == [f"cfgate {command.name}" for command in COMMANDS]
     assert {row.partition(":")[0] for row in table("env:NAME")} == set(_STORES)
     assert set(table("ip_address")) == set(inspect.signature(Grant).parameters)
     for row in (table("cookie_samesite")["answer"][-1], table("ip_address")["answer"][-1]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 
@@ -16,6 +17,8 @@ COMMANDS = (  # one row per command
     sign.COOKIES,
     edge.EDGE,
 )
+# Arguments of functions, as errors name them; file names may hold the same words.
+_OPTION = re.compile(r"(?<![\w'/.-])(?:key_pair_id|private_key|hash_algorithm|public_url|allow_origin)(?=[ :=])")
 USAGE = 2  # the exit status of wrong arguments, and of everything else that is an error
 
 
@@ -50,4 +53,4 @@ def _one_line(error: Exception) -> str:
         text = "; ".join(error.problems)
     elif isinstance(error, OSError) and error.strerror:
         text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return " ".join(text.split())
+    return _OPTION.sub(lambda match: f"--{match[0].replace('_', '-')}", " ".join(text.split()))
