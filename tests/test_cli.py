@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import os
 import re
+import runpy
 import shlex
 import shutil
+import signal
 import socket
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,12 +28,14 @@ from botocore.validate import ParamValidator
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
 
 from cfgate_middleware import Signer, __version__
 from cfgate_middleware._cli.main import COMMANDS, main
 from cfgate_middleware.verify import KeyGroup, verify_cookies
 from tests.conftest import KEY_PAIR_ID, KEYS, NOW
-from tests.running import running
+from tests.running import free_ports, running
 
 DOMAIN = "https://d111111abcdef8.cloudfront.net"
 URL = f"{DOMAIN}/reports/1%20a.pdf?version=2"
@@ -62,14 +68,14 @@ def test_each_command_has_help_with_an_example(capsys: Capture) -> None:
         assert f"\nexample:\n  cfgate {command.name} " in text
 
 
-def test_the_module_runs_as_the_command() -> None:
-    """``python -m cfgate_middleware`` ends with main's status."""
-    run = [sys.executable, "-m", "cfgate_middleware"]
-    done = subprocess.run([*run, "--version"], capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (0, f"cfgate {__version__}\n")
-    done = subprocess.run([*run, "sign", "x"], capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("cfgate sign: ") and done.stderr.count("\n") == 1
+def test_the_module_runs_as_the_command(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``python -m cfgate_middleware`` calls itself cfgate, and ends with main's status."""
+    command = [sys.executable, "-m", "cfgate_middleware", "--version"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == f"cfgate {__version__}\n"
+    monkeypatch.setattr(sys, "argv", ["anything", "sign", "x"])
+    with pytest.raises(SystemExit, match="^2$"):
+        runpy.run_module("cfgate_middleware", run_name="__main__")
+    assert capsys.readouterr().err.startswith("cfgate sign: the following arguments are required")
 
 
 @pytest.mark.parametrize("kind", ["ecdsa", "rsa"])
@@ -330,22 +336,48 @@ def test_edge_serves_what_any_signer_signed(server: str, tmp_path: Path) -> None
     assert "403 for '/a%20b.txt': MissingKey, there is no key pair id" in log.read_text()
 
 
-def test_edge_serves_an_application_and_says_how_to_sign(tmp_path: Path) -> None:
-    """The line that it prints works as it is, once the path and the key are filled in."""
+@pytest.fixture
+def signals() -> Iterator[None]:
+    """Put back what the command does with signals."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("signals")
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+def test_edge_serves_an_application_until_a_signal(
+    end: signal.Signals, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is imported from the working directory; the command that the edge prints signs for it; it ends with 0."""
     (tmp_path / "pages.py").write_text(
         "def app(environ, start_response):\n"
         "    start_response('200 OK', [('Content-Type', 'text/plain')])\n"
         "    return [environ['PATH_INFO'].encode()]\n"
     )
-    program = f"""
-import os, sys
-os.chdir({str(tmp_path)!r})
-from cfgate_middleware._cli.main import main
-sys.exit(main(sys.argv[1:]))"""
-    arguments = ["edge", "pages:app", "--port", "0", "--public-key", f"{KEY_PAIR_ID}={PUBLIC}"]
-    with running("-c", program, *arguments, log=tmp_path / "log") as run:
-        # The address is found in the first line; the second says how to sign for it.
-        line = f"cfgate sign {run.url}/PATH --key-pair-id {KEY_PAIR_ID} --private-key FILE"
-        command = shlex.split(line.replace("PATH", "a/b").replace("FILE", str(EC)))
-        done = subprocess.run([sys.executable, "-m", "cfgate_middleware", *command[1:]], capture_output=True, text=True)
-        assert requests.get(done.stdout.strip(), timeout=20).text == "/a/b"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setitem(sys.modules, "waitress", None)  # which, when it is interrupted, leaves sockets to the process
+    with free_ports(1) as (port,):
+        url = f"http://127.0.0.1:{port}"
+    command = f"cfgate sign {url}/PATH --key-pair-id {KEY_PAIR_ID} --private-key FILE"
+    assert main(shlex.split(command.replace("PATH", "a/b").replace("FILE", str(EC)))[1:]) == 0
+    signed = capsys.readouterr().out.strip()
+    texts = []
+
+    def visit() -> None:
+        try:
+            with requests.Session() as session:
+                session.mount("http://", HTTPAdapter(max_retries=Retry(20, backoff_factor=0.05)))
+                texts.append(session.get(signed, timeout=20).text)
+        finally:
+            signal.pthread_kill(threading.main_thread().ident or 0, end)
+
+    with ThreadPoolExecutor(1) as visitor:
+        visited = visitor.submit(visit)
+        assert main(["edge", "pages:app", "--port", port, "--public-key", f"{KEY_PAIR_ID}={PUBLIC}"]) == 0
+        visited.result()
+    assert texts == ["/a/b"]
+    assert f"Serving pages:app at {url}/ (wsgiref)" in (output := capsys.readouterr().out)
+    assert command in output
