@@ -31,6 +31,7 @@ from cfgate_middleware.verify import KeyGroup
 
 APP_URL = "https://app.example.com"
 EDGE_URL = "https://cdn.example.com"  # cookies for example.com reach both
+_REDIRECTS = (301, 302, 303, 307, 308)
 _MAX_REDIRECTS = 10
 
 
@@ -133,8 +134,8 @@ class Client:
         while True:
             answer = self._send(sent)
             answer.url, answer.history = sent.url, tuple(history)
-            location = urljoin(sent.url, _escaped(answer.headers.get("Location", "")))
-            if not follow or answer.status_code not in (301, 302, 303, 307, 308) or _site(location) not in self._sites:
+            location = urljoin(sent.url, _escaped(answer.headers.get("Location", "about:nowhere")))
+            if not follow or answer.status_code not in _REDIRECTS or _site(location) not in self._sites:
                 return answer
             history.append(answer)
             if len(history) > _MAX_REDIRECTS:

@@ -218,10 +218,11 @@ def test_authorization_does_not_leave_the_application(
 
 
 def test_other_hosts_and_circles_end_the_journey(cfgate_client: MakeClient) -> None:
-    """A redirect elsewhere is the answer, an address elsewhere and a circle are errors."""
+    """A redirect elsewhere or to nowhere is the answer, an address elsewhere and a circle are errors."""
     client = cfgate_client(Echo())
     elsewhere = client.get("/a?302=https://login.example.org/")
     assert (elsewhere.status_code, elsewhere.location) == (302, "https://login.example.org/")
+    assert client.get("/a?302").status_code == 302
     with pytest.raises(ValueError, match=r"https://login.example.org is not one of https://app.example.com"):
         client.get("https://login.example.org/")
     with pytest.raises(AssertionError, match="more than 10 redirects, to https://app.example.com/a"):
