@@ -67,6 +67,9 @@ class CloudFrontGate(GateShell[ASGIApplication, Authorizer]):
         if scope["type"] not in ("http", "websocket"):
             return await self._app(scope, receive, send)
         path_info, script_name = _path_info(scope)
+        glued = scope["path"].removeprefix(scope.get("root_path", "").rstrip("/"))
+        if glued[:1] != "/" and self._gate.covers(glued, ""):
+            path_info = glued  # Quart cuts a root path off within a segment, too; without a slash it is refused
         if not self._gate.covers(path_info, script_name):
             if script_name:
                 self._look_at_mount(script_name, path_info)
@@ -221,16 +224,21 @@ async def in_thread(function: Callable[..., object], *arguments: object) -> obje
 def _path_info(scope: Scope) -> tuple[str, str]:
     """Return the decoded path below the mount point, and that point, in the form of PATH_INFO and SCRIPT_NAME.
 
-    The bytes of ``raw_path`` count where they are those of ``path``; where another middleware rewrote ``path`` alone,
-    that counts. A character that stands for bytes that were no UTF-8 becomes such a byte, and is refused later.
+    It is what frameworks see there: ``root_path`` is cut off where it ends a segment. The bytes of ``raw_path`` count
+    where they are that path; where another middleware rewrote ``path`` alone, that counts. A character that stands for
+    bytes that were no UTF-8 becomes such a byte, and is refused later.
     """
     path, root = scope["path"], scope.get("root_path", "").rstrip("/")
+    below = path.removeprefix(root)
+    if path != root + below or below[:1] not in ("", "/"):
+        below = path
+    mount = root.encode("utf-8", "surrogateescape")
     raw = unquote_to_bytes((scope.get("raw_path") or b"").partition(b"?")[0])
-    if raw.decode("utf-8", "replace") not in (path, path.removeprefix(root), f"{root}{path}"):
-        raw = path.encode("utf-8", "surrogateescape").replace(b"\xef\xbf\xbd", b"\xff")
-    text, mount = raw.decode("latin-1"), root.encode("utf-8", "surrogateescape").decode("latin-1")
-    below = text.removeprefix(mount)
-    return (below if text == mount + below and below[:1] in ("", "/") else text), mount
+    if raw.decode("utf-8", "replace") != below:
+        raw = raw.removeprefix(mount)
+    if raw.decode("utf-8", "replace") != below:
+        raw = below.encode("utf-8", "surrogateescape").replace(b"\xef\xbf\xbd", b"\xff")
+    return raw.decode("latin-1"), mount.decode("latin-1")
 
 
 def _header(scope: Scope, name: str) -> str:

@@ -29,7 +29,7 @@ from webob.static import FileIter
 from cfgate_middleware._core.checks import to_base_url
 from cfgate_middleware._core.encoding import is_clean, spell_path
 from cfgate_middleware._core.problems import Problems, Secret, kind_of, shown
-from cfgate_middleware._core.urls import MAX_URL
+from cfgate_middleware._core.urls import MAX_URL, without_signature
 from cfgate_middleware.verify import KeyGroup, VerificationError, verify
 
 Origin = Callable[[WSGIEnvironment, str], WSGIApplication]  # what serves a target, after the request was checked
@@ -100,7 +100,7 @@ class LocalEdge:
 
     def _answer(self, environ: WSGIEnvironment) -> WSGIApplication:
         base_url, target = _raw_target(environ)
-        path, viewer = target.value.partition("?")[0], environ.get("REMOTE_ADDR")
+        path, viewer = without_signature(target.value.partition("?")[0]), environ.get("REMOTE_ADDR")
         method = environ.get("REQUEST_METHOD", "")
         if refused := self._refused(base_url, method, environ):
             return _refuse(path, refused, 403, "text/html", _PAGE)

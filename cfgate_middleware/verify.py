@@ -27,7 +27,7 @@ from cfgate_middleware._core.encoding import from_base64
 from cfgate_middleware._core.policy import CustomPolicy
 from cfgate_middleware._core.problems import Problems, Secret, shown
 from cfgate_middleware._core.signer import to_key_pair_id
-from cfgate_middleware._core.urls import RESERVED
+from cfgate_middleware._core.urls import RESERVED, without_signature
 from cfgate_middleware._keys.pem import PublicKey
 from cfgate_middleware._keys.sources import read_source
 from cfgate_middleware.errors import CFGateError, ConfigError
@@ -235,7 +235,7 @@ def _verify(request: _Request, base_url: str, key_group: KeyGroup, now: float, v
         raise ConfigError(f"base_url={shown(base_url)}: expected scheme://host[:port] in lower case and nothing more")
     if not isinstance(now, int | float) or not math.isfinite(now):
         raise ConfigError(f"now={shown(now)}: expected epoch seconds")
-    url = base_url + request.origin_target
+    url = Secret(base_url + request.origin_target)
     if not (key_pair_id := request.get("Key-Pair-Id")):
         raise MissingKey("there is no key pair id")
     if (key := key_group.get(key_pair_id)) is None:
@@ -252,35 +252,36 @@ def _verify(request: _Request, base_url: str, key_group: KeyGroup, now: float, v
         signature = Secret(from_base64(request.get("Signature")))
     except ValueError as error:
         raise MalformedSignature(f"Signature is absent or {error}") from None  # its frame holds the text
-    signed, policy = _read_policy(request, url)
-    if not key.verifies(signature, signed, hash_algorithm):
+    read = Secret(_read_policy(request, url))
+    if not key.verifies(signature, read.value[0], hash_algorithm):
         what = "this policy" if is_custom else f"the canned policy for {_shown_url(url)}"
         raise BadSignature(f"the signature is not {key_pair_id}'s over {what} with {hash_algorithm}")
-    if is_custom and (section := _mismatch(policy.resource, url)):
+    if is_custom and (section := _mismatch(read.value[1].resource, url.value)):
         raise WrongResource(f"the policy does not cover the URL's {section}; the URL is {_shown_url(url)}")
-    if now >= policy.end:
-        raise Expired(f"access ended at {policy.end}")
-    if policy.start is not None and now <= policy.start:
-        raise NotYetValid(f"access begins after {policy.start}")
-    if policy.ip_address is not None and not _is_within(viewer_address, policy.ip_address):
-        raise WrongViewer(f"the viewer's address is not in {policy.ip_address}")
-    return Verified(key_pair_id, policy, request.origin_target)
+    end, start, address = read.value[1].end, read.value[1].start, read.value[1].ip_address
+    if now >= end:
+        raise Expired(f"access ended at {end}")
+    if start is not None and now <= start:
+        raise NotYetValid(f"access begins after {start}")
+    if address is not None and not _is_within(viewer_address, address):
+        raise WrongViewer(f"the viewer's address is not in {address}")
+    return Verified(key_pair_id, read.value[1], request.origin_target)
 
 
-def _shown_url(url: str) -> str:
+def _shown_url(url: Secret[str]) -> str:
     """Return what an error may show of a URL: no query, which may be meant for the origin alone."""
-    path, mark, _ = url.partition("?")
-    return f"{shown(path)} and its query" if mark else shown(path)
+    path = shown(without_signature(url.value.partition("?")[0]))
+    return f"{path} and its query" if "?" in url.value else path
 
 
-def _read_policy(request: _Request, url: str) -> tuple[Secret[bytes], CustomPolicy]:
+def _read_policy(request: _Request, url: Secret[str]) -> tuple[Secret[bytes], CustomPolicy]:
     """Return the bytes that must have been signed, and what they say; a canned policy is rebuilt (CANNED)."""
     try:
         if "Policy" in request.names:
             signed = Secret(from_base64(request.get("Policy")))
         elif _EXPIRES.fullmatch(request.get("Expires")):
             condition = '","Condition":{"DateLessThan":{"AWS:EpochTime":' + request.get("Expires") + "}}}]}"
-            signed = Secret(('{"Statement":[{"Resource":"' + url + condition).encode("ascii"))
+            signed = Secret(('{"Statement":[{"Resource":"' + url.value + condition).encode("ascii"))
         else:
             raise MalformedPolicy("there is no Policy, and Expires is absent or not plain epoch seconds")
         return signed, CustomPolicy.parse(signed.value)

@@ -218,6 +218,11 @@ def test_a_signer_that_blocks_signs_in_a_thread() -> None:
         (b"/private/%ff", "/private/\ufffd", "", None),
         (None, "/private/\ufffd", "", None),
         (b"", "/private/a", "", "/a"),
+        (b"/a/a/private/b", "/a/private/b", "/a", "/b"),
+        (b"/%ff/private/a", "/\ufffd/private/a", "/\ufffd", "/a"),
+        (b"/%EF%BF%BD/private/a", "/\ufffd/private/a", "/\ufffd", "/a"),
+        (b"/aprivate/b", "/aprivate/b", "/a", None),
+        (b"/a/private/b", "/a/private/b", "/a/", "/b"),
     ],
 )
 def test_the_path_is_that_of_the_bytes_where_they_are_its(

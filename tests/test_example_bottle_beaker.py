@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from tests.example_site import EXAMPLES, TIMEOUT, running
+from tests.running import EXAMPLES, TIMEOUT, running_example
 
 pytestmark = pytest.mark.slow  # it starts the example
 PASSWORD = "correct horse"
@@ -18,10 +18,10 @@ ANNS, BOBS, EVERYBODYS = "ann/minutes.txt", "bob/minutes.txt", "everybody/rules.
 
 
 @pytest.fixture(scope="module")
-def url() -> Iterator[str]:
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of the running example."""
-    with running("bottle_beaker") as url:
-        yield url
+    with running_example("bottle_beaker/try_archive.py", tmp_path_factory.mktemp("bottle_beaker") / "log") as site:
+        yield site.url
 
 
 @pytest.fixture

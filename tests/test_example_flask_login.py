@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from tests.example_site import EXAMPLES, TIMEOUT, running
+from tests.running import EXAMPLES, TIMEOUT, running_example
 
 pytestmark = pytest.mark.slow  # it starts the example
 PASSWORD = "correct horse"
@@ -16,10 +16,10 @@ REPORT = (EXAMPLES / "flask_login/private/ann/report.txt").read_bytes()
 
 
 @pytest.fixture(scope="module")
-def url() -> Iterator[str]:
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of the running example."""
-    with running("flask_login") as url:
-        yield url
+    with running_example("flask_login/try_library.py", tmp_path_factory.mktemp("flask_login") / "log") as site:
+        yield site.url
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import contextlib
 import functools
 import inspect
@@ -16,21 +17,30 @@ import time
 import types
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import bottle
 import docutils.core
 import docutils.nodes
+import fastapi
 import flask
+import httpx
 import pyramid.config
 import pyramid.response
 import pytest
+import quart
 from django.conf import settings
+from django.core.asgi import get_asgi_application
 from django.core.wsgi import get_wsgi_application
 from django.http import HttpResponse, HttpResponseRedirect
 from django.urls import clear_url_caches, path
 from pyramid.security import Allowed, Denied
 from pyramid.view import view_config
+from starlette.applications import Starlette
+from starlette.authentication import AuthCredentials, AuthenticationBackend, SimpleUser, requires
+from starlette.middleware import Middleware
+from starlette.middleware.authentication import AuthenticationMiddleware
+from starlette.routing import Route
 
 from cfgate_middleware import CloudFrontGate, Distribution, Grant, PathError, Signer
 from cfgate_middleware._cli.main import COMMANDS
@@ -110,7 +120,8 @@ def run(tmp_path: Path) -> Run:
         (tmp_path / "reports" / "1.pdf").write_text("%PDF-1.7")
         for block in blocks("python"):
             # A test needs a session of pytest; the blocks of one framework are for themselves.
-            if "def test_" not in block and not re.match(r"# (Flask|Django|Pyramid|Bottle|Plain WSGI)", block):
+            frameworks = r"# (Flask|Django|Pyramid|Bottle|FastAPI|Starlette|Quart|Plain WSGI)"
+            if "def test_" not in block and not re.match(frameworks, block):
                 exec(compile(real(block, tmp_path), "README.rst", "exec"), space)  # noqa: S102 - our own README
             if until in block:
                 return space
@@ -230,6 +241,81 @@ def test_the_lines_of_a_framework_work(run: Run, framework: str, monkeypatch: py
     assert signed_object(granted.location) == "/a.pdf"
     stranger = fetch(wrapped, "/private/a.pdf", mount="")
     assert (stranger.code, stranger.values("X-Cfgate-Allow")) in [(302, []), (303, []), (403, [])]
+
+
+def logged_in_quart(view: Any) -> Any:
+    """Let users pass, as Quart-Auth's decorator does."""
+
+    @functools.wraps(view)
+    async def checked(**values: Any) -> Any:
+        return await view(**values) if "X-User" in quart.request.headers else quart.redirect("/login")
+
+    return checked
+
+
+def logged_in_django_async(view: Any) -> Any:
+    """Let users pass, as Django's decorator does to an asynchronous view."""
+
+    @functools.wraps(view)
+    async def checked(request: Any, **values: Any) -> Any:
+        return await view(request, **values) if "X-User" in request.headers else HttpResponseRedirect("/login")
+
+    return checked
+
+
+def logged_in_fastapi(x_user: Annotated[str | None, fastapi.Header()] = None) -> None:
+    """Let users pass, as a dependency does."""
+    if x_user is None:
+        raise fastapi.HTTPException(403)
+
+
+class ByHeader(AuthenticationBackend):
+    """A backend of Starlette."""
+
+    async def authenticate(self, conn: Any) -> Any:
+        """Believe the client."""
+        return (AuthCredentials(["authenticated"]), SimpleUser("ada")) if "X-User" in conn.headers else None
+
+
+ASGI_NAMES: dict[str, dict[str, Any]] = {
+    "# FastAPI": {
+        **{"app": fastapi.FastAPI(), "Depends": fastapi.Depends, "Request": fastapi.Request},
+        **{"Response": fastapi.Response, "logged_in": logged_in_fastapi},
+    },
+    "# Starlette": {
+        **{"Starlette": Starlette, "Route": Route, "Middleware": Middleware, "Response": fastapi.Response},
+        **{"requires": requires, "AuthenticationMiddleware": AuthenticationMiddleware, "backend": ByHeader()},
+    },
+    "# Quart": {"app": quart.Quart("lines"), "quart": quart, "login_required": logged_in_quart},
+    "# Django, in asgi.py": {
+        **{"get_asgi_application": get_asgi_application, "HttpResponse": HttpResponse},
+        **{"login_required": logged_in_django_async},
+    },
+}
+
+
+@pytest.mark.parametrize("framework", ASGI_NAMES)
+def test_the_lines_of_an_asgi_framework_work(run: Run, framework: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The asynchronous views, too, let users read, and their frameworks' own answers reach strangers."""
+    module = types.ModuleType("readme_asgi_lines")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    module.__dict__.update(run("pictures = "), **ASGI_NAMES[framework])
+    (block,) = blocks("python", framework)
+    exec(compile(block, "README.rst", "exec"), module.__dict__)  # noqa: S102 - our own README
+    urlpatterns[:] = [path("private/<path:name>", module.__dict__["private"])]
+    clear_url_caches()
+    app = module.__dict__["application" if "Django" in framework else "app"]
+
+    async def ask(method: str, **headers: str) -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://testserver") as client:
+            return await client.request(method, "/private/a.pdf", headers=headers)
+
+    for method in ("GET", "HEAD"):
+        granted = asyncio.run(ask(method, **{"X-User": "ada"}))
+        assert signed_object(granted.headers["Location"]) == "/a.pdf"
+    stranger = asyncio.run(ask("GET"))
+    assert stranger.status_code in (302, 403)
+    assert "X-Cfgate-Allow" not in stranger.headers
 
 
 def test_a_plain_authorizer_needs_one_line(run: Run) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 from base64 import b64encode
@@ -46,6 +47,7 @@ from cfgate_middleware.verify import (
     Contradiction,
     KeyGroup,
     MalformedSignature,
+    VerificationError,
     verify_cookies,
     verify_url,
 )
@@ -943,3 +945,38 @@ def test_C4_a_repeated_parameter_is_the_applications_business() -> None:
             app = gate(Judge(verdict), Wrapped(strict=False), forward_query=["v"])
             expected = 405 if (verdict, method) == (True, "POST") else code
             assert fetch(app, "/private/x", method=method, query="v=1&v=2").code == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "verdict", "code"),
+    [
+        ("/private/", "GET", True, 404),
+        ("/private/..", "GET", True, 400),
+        ("/private/a", "POST", True, 405),
+        ("/private/" + "a" * 9000, "GET", True, 414),
+        ("/private/a", "GET", 401, 401),
+        ("/private/a", "GET", False, 403),
+    ],
+)
+def test_C12_a_script_that_accepts_json_is_refused_in_json(path: str, method: str, verdict: Any, code: int) -> None:
+    """Every refusal of a gate that answers with JSON is JSON for whom accepts it, and text for others."""
+    app = gate(Judge(verdict), answer="json")
+    answer = fetch(app, path, method=method, HTTP_ACCEPT="application/json")
+    assert (answer.code, answer.values("Content-Type")) == (code, ["application/json"])
+    assert json.loads(answer.body)["status"] == code
+    assert fetch(app, path, method=method).values("Content-Type") == ["text/plain; charset=utf-8"]
+
+
+@pytest.mark.parametrize("mark", ["", "/", "%3F", "&"])
+def test_K1_a_url_that_lost_its_question_mark_shows_no_signature(
+    tmp_path: Path, mark: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where a mistake puts a signature into the path, errors and the edge's log hide it."""
+    location = fetch(gate(Judge()), "/private/a").location
+    target, signature = location.removeprefix(BASE_URL).replace("?", mark), location.split("Signature=")[1][:20]
+    for sent_target in (target, f"{target}?{location.partition('?')[2]}"):
+        with pytest.raises(VerificationError) as caught:
+            verify_url(sent_target, base_url=BASE_URL, key_group=KEY_GROUP, now=NOW)
+        assert signature not in str(caught.value)
+        assert of_edge(edge(tmp_path), "", target=sent_target).code == 403
+    assert signature not in caplog.text

@@ -28,6 +28,11 @@ _HOST_NAME = re.compile(
 )
 
 
+def without_signature(text: str) -> str:
+    """Return text for an error or a log: a URL that lost its ``?`` has a signature in its path."""
+    return re.sub(r"(Policy|Signature)(=|%3D)[^&/]*", r"\1=…", text)
+
+
 def is_reserved(name: str) -> bool:
     """Return whether a decoded query parameter name belongs to CloudFront, in any letter case."""
     return name.lower() in [reserved.lower() for reserved in RESERVED]

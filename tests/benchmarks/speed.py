@@ -25,6 +25,7 @@ from botocore.signers import CloudFrontSigner
 import cfgate_middleware
 from cfgate_middleware import CloudFrontGate, Signer, allow, ask_app
 from cfgate_middleware._core.policy import canned_policy
+from tests.benchmarks import served
 
 KEYS = Path(__file__).parent.parent / "keys"
 DOMAIN = "https://d111111abcdef8.cloudfront.net"
@@ -189,6 +190,7 @@ def main() -> None:
         ("MB kept after 1,000,000 distinct paths, reuse on", memory_kept(1_000_000), "<=", 20),
         ("the same after 100,000 paths of 7,900 bytes, all signed", memory_kept(100_000, 7_870), "<=", 20),
         ("the same after 100,000 paths of 250 KB", memory_kept(100_000, 250_000), "<=", 20),
+        *served.rows(),
     )
     print("\n  ratio  target     what")
     for what, ratio, relation, target in rows:

@@ -1,0 +1,1 @@
+"""A Django site with documents that are shared, served over ASGI."""
