@@ -22,7 +22,7 @@ PYTHONS = ["3.11", "3.12", "3.13"]
 REQUIRED = {"cfgate-middleware", "webob", "legacy-cgi", "cryptography", "cffi", "pycparser", "typing-extensions"}
 EVERYTHING = """
 from cfgate_middleware import *
-import cfgate_middleware.edge, cfgate_middleware.pastedeploy
+import cfgate_middleware.edge, cfgate_middleware.pastedeploy, cfgate_middleware._cli.main
 print("imported", cfgate_middleware.__version__, "from", cfgate_middleware.__file__)
 """
 # What an sdist holds besides the package, the examples and the tests.
@@ -120,6 +120,13 @@ def lowest(session: nox.Session) -> None:
     """Run the fast tests with the lowest versions of what is required."""
     session.install("-e", ".[test]", "cryptography==44.0.1", "webob==1.8.11")
     session.run("python", "-m", "pytest", "-m", "not slow", *session.posargs)
+
+
+@nox.session(default=False)
+def awscli(session: nox.Session) -> None:
+    """Compare what ``cfgate`` signs with what the command ``aws`` signs."""
+    session.install("-e", ".[test]", "awscli")
+    session.run("python", "-m", "pytest", "tests/test_cli.py", "-k", "awscli")
 
 
 @nox.session(default=False)

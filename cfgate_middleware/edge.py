@@ -65,6 +65,7 @@ class LocalEdge:
         ConfigError: naming every argument that is wrong.
 
     Attributes:
+        public_url: as given, in lower case.
         clock: returns epoch seconds; may be replaced in tests.
     """
 
@@ -90,7 +91,7 @@ class LocalEdge:
             problems.add(f"key_group is {kind_of(key_group)}: expected a KeyGroup")
         self._origins = problems.check("allow_origin", _to_origins, allow_origin)
         problems.raise_any()
-        self._base_url = base_url
+        self.public_url = base_url
         self._verify = partial(verify, base_url=base_url, key_group=key_group)
         self.clock: Callable[[], float] = time.time
 
@@ -103,7 +104,7 @@ class LocalEdge:
         method = environ.get("REQUEST_METHOD", "")
         if refused := self._refused(base_url, method, environ):
             return _refuse(path, refused, 403, "text/html", _PAGE)
-        if len(self._base_url) + len(target.value) > MAX_URL:
+        if len(self.public_url) + len(target.value) > MAX_URL:
             return _refuse(path, "the URL is too long", 414, "text/html", _PAGE.replace("403", "414"))
         # As pairs: a mapping would hide cookies sent twice.
         cookies = Secret([cookie.strip().partition("=")[::2] for cookie in environ.get("HTTP_COOKIE", "").split(";")])
@@ -124,7 +125,7 @@ class LocalEdge:
         methods = ("GET", "HEAD") if self._origins is None else ("GET", "HEAD", "OPTIONS")
         if method not in methods:
             return f"only {' and '.join(methods)} are allowed"
-        if base_url and base_url.lower() != self._base_url:
+        if base_url and base_url.lower() != self.public_url:
             return "the request is for another host"
         if environ.get("CONTENT_LENGTH", "") not in ("", "0") or environ.get("HTTP_TRANSFER_ENCODING"):
             return "the request has a body"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import importlib.metadata
 import importlib.resources
 import inspect
@@ -15,6 +16,7 @@ import pytest
 
 import cfgate_middleware
 from cfgate_middleware import pastedeploy
+from cfgate_middleware._cli.main import main
 
 DISTRIBUTION = importlib.metadata.distribution("cfgate-middleware")
 ROOT = Path(__file__).parent.parent
@@ -37,6 +39,14 @@ def test_pastedeploy_finds_the_factories(group: str, factory: object) -> None:
     """Both PasteDeploy entry points are named main."""
     (entry,) = DISTRIBUTION.entry_points.select(group=group)
     assert (entry.name, entry.load()) == ("main", factory)
+
+
+def test_the_command_is_installed() -> None:
+    """The console script is the same as ``python -m cfgate_middleware``."""
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    name, _, value = setup["options.entry_points"]["console_scripts"].strip().partition(" = ")
+    assert (name, importlib.metadata.EntryPoint(name, value, "console_scripts").load()) == ("cfgate", main)
 
 
 def test_the_package_is_typed() -> None:
@@ -95,6 +105,8 @@ def test_imports_only_point_downwards(clone: Path) -> None:
         ("_core/policy", "from cfgate_middleware._core import gate", "_core.policy -> cfgate_middleware._core.gate "),
         ("_keys/ring", "import cryptography.x509", "- cfgate_middleware._keys.ring -> cryptography "),
         ("_keys/sources", "import botocore", "- cfgate_middleware._keys.sources -> botocore "),
+        ("_cli/newcomer", "", "- cfgate_middleware._cli.newcomer\n"),
+        ("_cli/command", "from cfgate_middleware._cli import sign", "_cli.command -> cfgate_middleware._cli.sign "),
         ("views", "import cfgate_middleware.verify", "- cfgate_middleware.views -> cfgate_middleware.verify "),
     ],
 )

@@ -8,6 +8,7 @@ import contextlib
 import functools
 import inspect
 import json
+import os
 import re
 import socket
 import subprocess
@@ -28,7 +29,6 @@ import pyramid.config
 import pyramid.response
 import pytest
 import quart
-import requests
 from django.conf import settings
 from django.core.asgi import get_asgi_application
 from django.core.wsgi import get_wsgi_application
@@ -43,6 +43,7 @@ from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.routing import Route
 
 from cfgate_middleware import CloudFrontGate, Distribution, Grant, PathError, Signer
+from cfgate_middleware._cli.main import COMMANDS
 from cfgate_middleware._core.answers import KINDS
 from cfgate_middleware._keys.sources import _STORES
 from cfgate_middleware.verify import KeyGroup, VerificationError, verify_cookies, verify_url
@@ -54,8 +55,8 @@ KEYS = Path(__file__).parent / "keys"
 KEY = KEYS / "p256-pkcs8.pem"
 DOMAIN = "https://d111111abcdef8.cloudfront.net"
 KEY_GROUP = KeyGroup({"K2JCJMDEHXQW5F": (KEYS / "p256-public.pem").read_text()})
-TIMEOUT = 20
 Run = Callable[[str], dict[str, Any]]
+pytest_plugins = ["pytester"]
 urlpatterns: list[object] = []  # of the Django project
 
 
@@ -118,10 +119,9 @@ def run(tmp_path: Path) -> Run:
         (tmp_path / "reports").mkdir(exist_ok=True)
         (tmp_path / "reports" / "1.pdf").write_text("%PDF-1.7")
         for block in blocks("python"):
-            # The last needs a process of its own; those of one framework are for themselves.
-            if not block.endswith("serve_forever()") and not re.match(
-                r"# (Flask|Django|Pyramid|Bottle|FastAPI|Starlette|Quart|Plain WSGI)", block
-            ):
+            # A test needs a session of pytest; the blocks of one framework are for themselves.
+            frameworks = r"# (Flask|Django|Pyramid|Bottle|FastAPI|Starlette|Quart|Plain WSGI)"
+            if "def test_" not in block and not re.match(frameworks, block):
                 exec(compile(real(block, tmp_path), "README.rst", "exec"), space)  # noqa: S102 - our own README
             if until in block:
                 return space
@@ -396,19 +396,35 @@ def test_other_signers_and_rings_sign(run: Run) -> None:
         assert f"Key-Pair-Id={key_pair_id}" in rotating.sign("/a.pdf")
 
 
-def test_the_complete_test_passes_and_both_servers_run(run: Run, tmp_path: Path) -> None:
-    """The test with the edge passes on its own, and with the lines after it a browser gets the file."""
-    run("def view(")  # which writes the file
-    program = "\n".join(blocks("python", "edge = ") + blocks("python", "serve_forever()"))
-    gate_port, edge_port = free_ports(2)
-    program = real(program, tmp_path).replace("8000", str(gate_port)).replace("8001", str(edge_port))
-    with subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL, cwd=ROOT) as process:
+def test_the_complete_test_passes(pytester: pytest.Pytester) -> None:
+    """Pasted into a project of its own, with the line that switches the fixtures on."""
+    pytester.makeconftest(blocks("python", "pytest_plugins")[0])
+    (block,) = blocks("python", "def test_")
+    pytester.makepyfile(block)
+    pytester.runpytest_subprocess().assert_outcomes(passed=block.count("def test_"))
+
+
+def test_the_commands_work_as_they_are(tmp_path: Path) -> None:
+    """A key pair, an edge, a request that is refused and one that is served."""
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports" / "1.pdf").write_text("%PDF-1.7")
+    (block,) = blocks("console", "cfgate edge")
+    (port,) = free_ports(1)
+    script = real(block, tmp_path).replace("8001", str(port)).replace("curl", "curl --silent")
+    make, edge, *fetches = re.findall(r"^\$ (.*)$", script, re.MULTILINE)
+    (tmp_path / "cfgate").write_text(f'#!/bin/sh\nexec {sys.executable} -m cfgate_middleware "$@"\n')
+    (tmp_path / "cfgate").chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    options: dict[str, Any] = {"cwd": tmp_path, "env": environment, "text": True, "stdout": subprocess.PIPE}
+    subprocess.run(["sh", "-ec", make], check=True, **options)
+    with subprocess.Popen(["sh", "-ec", f"exec {edge} --port {port}"], stderr=subprocess.DEVNULL, **options) as process:
         try:
-            reply = eventually(f"http://127.0.0.1:{gate_port}/private/reports/1.pdf", process)
-            assert (reply.status_code, reply.text) == (200, "%PDF-1.7")
-            assert reply.url.startswith(f"http://127.0.0.1:{edge_port}/reports/1.pdf?Expires=")
+            assert process.stdout and process.stdout.readline()  # it listens before it prints
+            refused, served = (subprocess.run(["sh", "-ec", fetch], check=True, **options).stdout for fetch in fetches)
         finally:
             process.kill()
+    assert "<Code>MissingKey</Code>" in refused
+    assert served == "%PDF-1.7"
 
 
 def free_ports(count: int) -> list[int]:
@@ -416,17 +432,6 @@ def free_ports(count: int) -> list[int]:
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
         return [listening.getsockname()[1] for listening in sockets]
-
-
-def eventually(url: str, process: subprocess.Popen[bytes]) -> requests.Response:
-    """Request a URL until its server has started."""
-    deadline = time.monotonic() + TIMEOUT
-    while True:
-        try:
-            return requests.get(url, timeout=TIMEOUT)
-        except requests.ConnectionError:
-            assert process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.05)
 
 
 def test_the_lines_of_flask_cloudfront_work(run: Run) -> None:
@@ -480,7 +485,8 @@ def keywords(function: Callable[..., object]) -> dict[str, object]:
 
 
 def test_the_other_tables_match_what_exists() -> None:
-    """Each source and each field of a Grant has one row; the option and the field say which kinds of answers exist."""
+    """Each source, command and field of a Grant has one row; option and field say which kinds of answers exist."""
+    assert list(table("cfgate keygen")) == [f"cfgate {command.name}" for command in COMMANDS]
     assert {row.partition(":")[0] for row in table("env:NAME")} == set(_STORES)
     assert set(table("ip_address")) == set(inspect.signature(Grant).parameters)
     for row in (table("cookie_samesite")["answer"][-1], table("ip_address")["answer"][-1]):

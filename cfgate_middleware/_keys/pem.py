@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from cfgate_middleware._core.problems import Secret, kind_of
 
@@ -38,6 +38,8 @@ class _KeyType(NamedTuple):
     signs_with: tuple[str, ...]  # the AWS CLI refuses ECDSA with SHA-1, though CloudFront verifies it: so do we
     refused: Callable[[Any, bool], str]  # why CloudFront does not take a key of this kind, or ""
     arguments: Callable[[Any, bool], tuple[object, ...]]  # what sign() and verify() take after the data
+    generate: Callable[[], Any]
+    written_as: PrivateFormat  # a new one: what most signers read
 
 
 def _refused_rsa(key: Any, legacy: bool) -> str:
@@ -61,6 +63,8 @@ _KEY_TYPES = (
         ("SHA256", "SHA1"),
         _refused_rsa,
         lambda hashed, _: (PKCS1v15(), hashed),
+        lambda: rsa.generate_private_key(65537, 2048),
+        PrivateFormat.TraditionalOpenSSL,  # PKCS#1: PyPI's awscli reads no other
     ),
     _KeyType(
         "ECDSA",
@@ -69,6 +73,8 @@ _KEY_TYPES = (
         ("SHA256",),
         _refused_ecdsa,
         lambda hashed, deterministic: (ec.ECDSA(hashed, deterministic_signing=deterministic),),  # RFC 6979
+        lambda: ec.generate_private_key(ec.SECP256R1()),
+        PrivateFormat.PKCS8,
     ),
 )
 
@@ -114,6 +120,12 @@ def load_private_key(material: Secret[Any], hash_algorithm: str, key_pair_id: st
         f"hash_algorithm={hash_algorithm!r}: this machine's OpenSSL refuses to sign with it "
         "(hardened and FIPS builds forbid SHA-1); use hash_algorithm='SHA256'"
     )
+
+
+def generate(kind: str) -> Secret[bytes]:
+    """Return a new private key of a kind that CloudFront accepts, ``"ECDSA"`` or ``"RSA"``, as PEM."""
+    (row,) = (row for row in _KEY_TYPES if row.kind == kind)
+    return Secret(row.generate().private_bytes(Encoding.PEM, row.written_as, NoEncryption()))
 
 
 class PublicKey:
