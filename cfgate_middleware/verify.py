@@ -256,13 +256,13 @@ def _verify(request: _Request, base_url: str, key_group: KeyGroup, now: float, v
     if not key.verifies(signature, signed, hash_algorithm):
         what = "this policy" if is_custom else f"the canned policy for {_shown_url(url)}"
         raise BadSignature(f"the signature is not {key_pair_id}'s over {what} with {hash_algorithm}")
-    if is_custom and (section := _mismatch(policy.resource, url)):
+    if is_custom and (section := mismatch(policy.resource, url)):
         raise WrongResource(f"the policy does not cover the URL's {section}; the URL is {_shown_url(url)}")
     if now >= policy.end:
         raise Expired(f"access ended at {policy.end}")
     if policy.start is not None and now <= policy.start:
         raise NotYetValid(f"access begins after {policy.start}")
-    if policy.ip_address is not None and not _is_within(viewer_address, policy.ip_address):
+    if policy.ip_address is not None and not is_within(viewer_address, policy.ip_address):
         raise WrongViewer(f"the viewer's address is not in {policy.ip_address}")
     return Verified(key_pair_id, policy, request.origin_target)
 
@@ -291,14 +291,14 @@ def _read_policy(request: _Request, url: str) -> tuple[Secret[bytes], CustomPoli
     raise MalformedPolicy(reason)
 
 
-def _is_within(address: str | None, network: str) -> bool:
+def is_within(address: str | None, network: str) -> bool:
     try:
         return IPv4Address(address or "") in IPv4Network(network)
     except ValueError:
         return False
 
 
-def _mismatch(pattern: str, url: str) -> str | None:
+def mismatch(pattern: str, url: str) -> str | None:
     """Return the first section of ``pattern`` that does not cover its part of ``url``, or None (CUSTOM, wildcards).
 
     A wildcard stays inside its section: protocol, domain, path, query. The first ``?`` begins the query.

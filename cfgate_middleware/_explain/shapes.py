@@ -1,0 +1,291 @@
+"""What can be seen without a key: the shape of CloudFront's items, and of the policy."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+from urllib.parse import unquote
+
+from cfgate_middleware._core.policy import MAX_EPOCH, CustomPolicy
+from cfgate_middleware._core.problems import Secret
+from cfgate_middleware._explain.findings import Certainty, Report, masked, masked_id
+from cfgate_middleware._explain.reading import Reading
+from cfgate_middleware._explain.signatures import Decoded, decoded
+from cfgate_middleware._explain.variations import is_s3_host
+from cfgate_middleware.errors import ConfigError
+
+_NOT_SET = r"(?i)|undefined|null|none|nan|false|\[object.*|\{.*|<.*|\$.*|%.*|your.*|key-?pair-?id|xxx.*|\(null\)|''"
+_KEY = r"(?s).*(?:-----BEGIN|LS0tLS1|MI[IGH][A-Za-z0-9+/ ]{20}|ssh-).*"
+_NO_IDS = (
+    (_NOT_SET, "no-key-id", "the key pair id was never filled in", ""),
+    (r"(?:AKIA|ASIA|AIDA|AROA|ABIA|ACCA).*", "iam-key-id", "the key pair id is an IAM id ({start}…)", ""),
+    (r"(?i)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", "key-group-id", "the id is a key group's (a UUID)", ""),
+    (r"E[A-Z0-9]{12,14}", "key-as-id", "the key pair id has the form of a distribution's id", ""),
+    (r"arn:.*", "key-as-id", "the key pair id is an ARN", ""),
+    (_KEY, "key-as-id", "a key is in the place of its id", "; if it is a private key, replace it: the URL shows it"),
+    (r"(?i).*\.(?:pem|key|pub|der|crt|txt)|.*/.*", "key-as-id", "the key pair id is the name of a file", ""),
+    (r"(?s).{33,}|(?:[0-9a-f]{2}:)+.*", "key-as-id", "the key pair id is too long to be one", ""),
+    (r"(?s).*[^A-Za-z0-9].*", "key-as-id", "the key pair id holds other characters than letters and digits", ""),
+)  # fmt: skip
+_ID_CURE = (
+    "use the id that CloudFront shows beside the public key (Public keys, not Key groups), such as K2JCJMDEHXQW5F"
+)
+_SHELL = "put the URL in quotes: a shell ends a command at &"
+_OTHERS = (
+    ({"KeyName", "URLPrefix"}, "Google Cloud CDN"),
+    ({"hdnts", "hdnea", "__token__", "hdntl", "hmac"}, "Akamai"),
+    ({"sig", "sv", "se", "sp"}, "Azure"),
+    ({"verify"}, "Cloudflare"),
+    ({"bcdn_token", "token_path"}, "Bunny"),
+    ({"auth_key"}, "Alibaba Cloud"),
+    ({"x-goog-signature", "X-Goog-Signature", "GoogleAccessId"}, "Google Cloud Storage"),
+)  # fmt: skip
+
+
+def check_origin(reading: Reading, report: Report) -> bool:
+    """Add what says that the URL is not CloudFront's at all; return whether anything is left to check."""
+    names = {unquote(pair.partition("=")[0]) for pair in reading.own}
+    lower = {name.lower() for name in names}
+    if lower & {"x-amz-signature", "x-amz-algorithm", "x-amz-credential"} or "awsaccesskeyid" in lower:
+        where = (
+            "S3 checks it, not CloudFront" if is_s3_host(reading.host) else "CloudFront does not read that signature"
+        )
+        report.add(
+            Certainty.LIKELY if is_s3_host(reading.host) and reading.source == "" else Certainty.SURE,
+            "s3-presigned",
+            f"this is a presigned URL of S3: {where}",
+            "sign with CloudFront's key pair for the distribution's host (cfgate sign), not with S3's presigner",
+        )
+        return False
+    if is_s3_host(reading.host) and reading.source:
+        report.add(
+            Certainty.SURE,
+            "s3-host",
+            "the host is S3's, which does not know CloudFront's signatures",
+            "sign and request the distribution's host: its dxxxx.cloudfront.net or an alternate domain name",
+        )
+    other = next((who for marks, who in _OTHERS if len(marks & names) >= min(2, len(marks))), None)
+    if other is None and "KeyName" in names:
+        other = "Google Cloud CDN"
+    if reading.source:
+        if other and "Key-Pair-Id" not in reading.names:
+            report.add(Certainty.SURE, "no-key-id", f"there is no Key-Pair-Id; the URL looks like {other}'s", _ID_CURE)
+        return True
+    what = "the URL has none of CloudFront's parameters, and no CloudFront- cookies are given"
+    report.add(
+        Certainty.SURE if reading.host or reading.own else Certainty.LIKELY,
+        "unsigned",
+        f"{what}; it looks like {other}'s" if other else what,
+        "sign it (cfgate sign), or give the cookies that the browser sends; cookies need the right Domain, Path and "
+        "Secure, and a request with credentials",
+    )
+    return False
+
+
+def check_items(reading: Reading, report: Report) -> None:
+    """Add what is missing, doubled or misshapen among CloudFront's items."""
+    doubled = sorted({name for name in reading.names if reading.names.count(name) > 1})
+    if doubled:
+        report.add(
+            Certainty.SURE,
+            "duplicate",
+            f"{', '.join(doubled)} is given more than once",
+            "sign a URL once, and only one that is not signed yet",
+        )
+    if reading.source == "url" and reading.cookie_names:
+        is_whole = {"Signature", "Key-Pair-Id"} <= set(reading.names)
+        report.add(
+            Certainty.NOTE if is_whole else Certainty.SURE,
+            "both-forms",
+            f"the query holds {reading.names[0]}, so CloudFront does not look at the cookies",
+            "do not use CloudFront's parameter names for own parameters: " + ", ".join(reading.names),
+        )
+    if reading.source == "cookies" and {"Policy", "Expires"} <= set(reading.names):
+        report.add(
+            Certainty.SURE,
+            "both-forms",
+            "cookies of two forms are there, CloudFront-Policy and CloudFront-Expires",
+            "delete the other form's cookies when cookies are issued",
+        )
+    if not reading.get("Signature").value:
+        cut = reading.source == "url" and not {"Key-Pair-Id", "Signature"} & set(reading.names)
+        text = "there is no signature"
+        report.add(
+            Certainty.SURE,
+            "no-signature",
+            f"{text}; the URL seems to be cut at an &" if cut else text,
+            _SHELL if cut else "keep Signature as it was made",
+        )
+    _check_key_pair_id(reading, report)
+    marker = reading.get("Hash-Algorithm")
+    if "Hash-Algorithm" in reading.names and marker.value not in ("SHA1", "SHA256"):
+        report.add(
+            Certainty.SURE,
+            "hash-name",
+            f"Hash-Algorithm is {masked_id(marker.value)}",
+            "write exactly SHA256, or nothing for SHA-1",
+        )
+
+
+def _check_key_pair_id(reading: Reading, report: Report) -> None:
+    key_pair_id = Secret(reading.get("Key-Pair-Id").value.strip())
+    if "Key-Pair-Id" not in reading.names:
+        cure = (
+            _SHELL if reading.source == "url" else "set and send all three cookies: CloudFront-Key-Pair-Id is missing"
+        )
+        report.add(Certainty.SURE, "no-key-id", "there is no Key-Pair-Id (CloudFront says MissingKey)", cure)
+        return
+    for pattern, code, text, more in _NO_IDS:
+        if re.fullmatch(pattern, key_pair_id.value[:5000]):
+            report.add(Certainty.SURE, code, text.format(start=key_pair_id.value[:4]) + more, _ID_CURE)
+            return
+
+
+def read_base64(reading: Reading, name: str, report: Report) -> list[Decoded]:
+    """Return the readings of an item in base64, and add what is wrong with its alphabet."""
+    readings = decoded(reading.get(name)) if reading.get(name).value else []
+    if not readings and reading.get(name).value:
+        report.add(
+            Certainty.SURE,
+            "alphabet",
+            f"{name} is not base64, or was cut",
+            "keep all of it; write base64 with - _ ~ for + = /",
+        )
+    elif readings and readings[0].problem:
+        add_alphabet(report, name, readings[0].problem, Certainty.SURE)
+    return readings
+
+
+def add_alphabet(report: Report, name: str, problem: str, certainty: Certainty) -> None:
+    """Add that an item is in another base64."""
+    report.add(
+        certainty,
+        "alphabet",
+        f"{name}: {problem}",
+        "take standard base64 and write - _ ~ for + = /, with its padding; nothing encodes it again",
+    )
+
+
+def check_expires(reading: Reading, report: Report) -> str:
+    """Return the time of a canned policy if it can be one, else ""."""
+    text = reading.get("Expires")
+    if re.fullmatch(r"[0-9]{12,16}", text.value):
+        report.add(
+            Certainty.SURE,
+            "milliseconds",
+            "Expires is in milliseconds",
+            "write seconds: Math.floor(Date.now() / 1000), int(time.time())",
+        )
+        return text.value
+    if re.fullmatch(r"0|[1-9][0-9]{0,9}", text.value):
+        return text.value
+    missing = "Expires" not in reading.names
+    what = "there is neither Expires nor Policy" if missing else "Expires is not a number of whole seconds"
+    cure = _SHELL if missing and reading.source == "url" else "write whole epoch seconds, such as 1800000000"
+    report.add(Certainty.SURE, "no-expires", what, cure)
+    return ""
+
+
+def check_policy(data: Secret[bytes], report: Report) -> CustomPolicy | None:
+    """Return what a custom policy says, or add why CloudFront could not read it."""
+    try:
+        return CustomPolicy.parse(data.value)
+    except (ConfigError, ValueError, RecursionError):
+        pass
+    code, text, cure = _wrong_policy(data)
+    report.add(Certainty.SURE, code, text, cure)
+    return None
+
+
+def _wrong_policy(data: Secret[bytes]) -> tuple[str, str, str]:
+    try:
+        document = Secret(json.loads(data.value.decode("utf-8")))
+    except (ValueError, RecursionError):
+        return _wrong("the policy is not JSON", "sign and send the same JSON text; encode its bytes once")
+    statements = Secret(document.value.get("Statement") if isinstance(document.value, dict) else None)
+    if not isinstance(statements.value, list):
+        return _wrong("Statement is not an array", 'write {"Statement":[{…}]}')
+    if len(statements.value) != 1 or not isinstance(statements.value[0], dict):
+        return _wrong(
+            f"Statement holds {len(statements.value)} statements", "write exactly one; use wildcards, or several URLs"
+        )
+    resource = Secret(statements.value[0].get("Resource", "*"))
+    if not isinstance(resource.value, str):
+        return _wrong("Resource is not a string", "write one URL as a string; CloudFront takes no list")
+    condition = Secret(statements.value[0].get("Condition"))
+    if not isinstance(condition.value, dict):
+        return _wrong("there is no Condition", 'write "Condition":{"DateLessThan":{"AWS:EpochTime":…}}')
+    for name in ("DateLessThan", "DateGreaterThan"):
+        operand = Secret(condition.value.get(name))
+        if operand.value is None and name == "DateLessThan":
+            return _wrong("the policy has no DateLessThan", "write when access ends; CloudFront needs it")
+        if operand.value is not None and (wrong := _wrong_time(name, operand)):
+            return wrong
+    address = Secret(condition.value.get("IpAddress"))
+    if isinstance(address.value, dict) and ":" in str(address.value.get("AWS:SourceIp"))[:60]:
+        return (
+            "ip",
+            "the policy names an IPv6 address, which CloudFront does not take",
+            "write an IPv4 address or network, and turn IPv6 off",
+        )
+    if address.value is not None and not isinstance(address.value, dict):
+        return _wrong("IpAddress is not an object", 'write "IpAddress":{"AWS:SourceIp":"203.0.113.0/24"}')
+    if re.search(r"[^!-~]|[\"\\<>#]", resource.value):
+        return (
+            "spelling",
+            "the policy's Resource holds a space or another character that never arrives in a URL",
+            "write the Resource as the URL is sent: percent-encode first, sign second",
+        )
+    known = {
+        "Statement",
+        "Resource",
+        "Condition",
+        "DateLessThan",
+        "DateGreaterThan",
+        "IpAddress",
+        "AWS:EpochTime",
+        "AWS:SourceIp",
+    }
+    unknown = sorted(_names(document) - known)
+    if unknown:
+        return _wrong(
+            f"the policy has names that CloudFront does not know: {masked(', '.join(unknown[:3]))}",
+            "take them out, or spell them as the guide does",
+        )
+    return _wrong(
+        "a time or an address of the policy is out of range, or a name occurs twice", "see the guide's custom policy"
+    )
+
+
+def _wrong(text: str, cure: str) -> tuple[str, str, str]:
+    return "malformed-policy", f"{text} (CloudFront says MalformedPolicy)", cure
+
+
+def _wrong_time(name: str, operand: Secret[Any]) -> tuple[str, str, str] | None:
+    value = operand.value.get("AWS:EpochTime") if isinstance(operand.value, dict) else None
+    if isinstance(value, str):
+        return _wrong(f"the time of {name} is a string", "write the number without quotes")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return _wrong(f"{name} has no AWS:EpochTime", f'write "{name}":{{"AWS:EpochTime":1800000000}}')
+    if value > MAX_EPOCH:
+        return "milliseconds", f"the time of {name} is in milliseconds", "write seconds: divide by 1000 and round"
+    if isinstance(value, float):
+        return _wrong(f"the time of {name} has a decimal point", "write whole seconds")
+    return None
+
+
+def _names(document: Secret[Any]) -> set[str]:
+    """Return the names of the members of a policy's objects, four levels deep."""
+    names: set[str] = set()
+    level = [document]
+    for _ in range(6):
+        inner: list[Secret[Any]] = []
+        for item in level:
+            if isinstance(item.value, dict):
+                names |= {str(name)[:40] for name in item.value}
+                inner += map(Secret, item.value.values())
+            elif isinstance(item.value, list):
+                inner += map(Secret, item.value)
+        level = inner
+    return names

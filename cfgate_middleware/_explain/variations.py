@@ -1,0 +1,206 @@
+"""Hypotheses: what a signer may have signed instead of what CloudFront checks.
+
+Rule: a hypothesis is only reported if a signature proves it, so a wild one costs time and never a false alarm.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator
+from itertools import combinations
+from urllib.parse import quote, unquote
+
+from cfgate_middleware._core.problems import Secret
+from cfgate_middleware._explain.policies import Change, Hypothesis, Shape, ShapeChange, canned
+
+_TRACKERS = re.compile(
+    r"(?i)(utm_\w+|fbclid|gclid|dclid|msclkid|mc_[ce]id|twclid|igshid|yclid|_ga|_gl|ref|v|ver|version)=?"
+)
+_MAX_PARAMETERS = 12  # of which each is left out once
+_ENCODE_URI = ";,/?:@&=+$-_.!~*'()#"
+_ENCODE_COMPONENT = "-_.!~*'()"
+
+
+def base_changes(scheme: str, host: str, hosts: Iterable[str]) -> list[Change]:
+    """Return other beginnings: schemes, hosts, and none at all."""
+    other = "http" if scheme == "https" else "https"
+    bare = re.sub(r":[0-9]+\Z", "", host)
+    changes = [Change("scheme", f"it was signed for {other}:// and is requested with {scheme}://", f"{other}://{host}")]
+    for name in hosts:
+        code = "s3-host" if is_s3_host(name) else "host"
+        if name != host:
+            changes.append(Change(code, f"it was signed for the host {name}, not for {host}", f"{scheme}://{name}"))
+    if bare != host:
+        changes.append(Change("host", "it was signed without the port", f"{scheme}://{bare}"))
+    else:
+        port = "443" if scheme == "https" else "80"
+        changes.append(Change("host", "it was signed with the default port", f"{scheme}://{host}:{port}"))
+    changes.append(Change("host", "only the path was signed, without scheme and host", ""))
+    changes.append(Change("host", "the scheme was left out when it was signed", host))
+    changes.append(Change("host", "any scheme was signed, which a canned policy cannot have", f"http*://{host}"))
+    changes.append(Change("host", "the host was signed with a dot at its end", f"{scheme}://{host}."))
+    return changes
+
+
+def path_changes(path: str) -> list[Change]:
+    """Return other spellings of a path, as signers and clients are known to write it."""
+    decoded, twice = unquote(path), unquote(unquote(path))
+    plus = decoded.replace("+", " ")
+    found = [
+        ("decoded", decoded),
+        ("decoded, with + for a space", decoded.replace(" ", "+")),
+        ("decoded, with a space for +", plus),
+        ("with other characters encoded (RFC 3986)", quote(decoded, "/")),
+        ("with other characters encoded (encodeURI)", quote(decoded, _ENCODE_URI)),
+        ("with other characters encoded (encodeURIComponent)", quote(decoded, "/" + _ENCODE_COMPONENT)),
+        ("with other characters encoded", quote(decoded, "/!&(),=:@")),
+        ("with spaces as +", path.replace("%20", "+")),
+        ("with + as %20", path.replace("+", "%20")),
+        ("with + as %2B", path.replace("+", "%2B")),
+        ("with spaces as +, encoded", quote(decoded, "/" + _ENCODE_COMPONENT).replace("%20", "+")),
+        ("with its slashes encoded", "/" + quote(decoded.lstrip("/"), "")),
+        ("with its first slash encoded too", quote(decoded, _ENCODE_COMPONENT)),
+        ("encoded once more", quote(path, _ENCODE_URI)),
+        ("encoded once, where it is sent encoded twice", decoded if decoded != twice else path),
+        ("decoded twice", twice),
+        ("with ~ encoded", path.replace("~", "%7E")),
+        ("with lower-case hexadecimal digits", _hex_case(path, str.lower)),
+        ("with upper-case hexadecimal digits", _hex_case(path, str.upper)),
+        ("in Latin-1 instead of UTF-8", quote(decoded, "/", "latin-1", "replace")),
+        ("in another Unicode form (NFC)", quote(unicodedata.normalize("NFC", decoded), "/")),
+        ("in another Unicode form (NFD)", quote(unicodedata.normalize("NFD", decoded), "/")),
+        ("with two slashes at its begin", "/" + path),
+        ("without its first slash", path[1:]),
+        ("with its repeated slashes folded", re.sub("/+", "/", path)),
+        ("without the slash at its end", path.rstrip("/")),
+        ("with a slash at its end", path + "/"),
+        ("in lower case", path.lower()),
+        ("with backslashes", path.replace("/", "\\")),
+    ]
+    return [Change("spelling", f"the path was signed {how}", value) for how, value in found if value != path]
+
+
+def query_changes(own: list[str]) -> list[Change]:
+    """Return other own queries, each with its ``?``: parameters gone, and other spellings."""
+    if not own:
+        return [
+            Change("query-changed", "an empty query was signed", "?"),
+            Change("query-changed", "the query ended in & when it was signed", "?&"),
+        ]
+    text = "&".join(own)
+    gone: list[tuple[str, list[str]]] = [("its query was", [])]
+    gone.append(("tracking parameters were", [pair for pair in own if not _TRACKERS.fullmatch(pair.partition("=")[0])]))
+    gone += [(f"{count} of its parameters were", own[:-count]) for count in range(2, min(len(own), _MAX_PARAMETERS))]
+    numbers = range(len(own)) if len(own) <= _MAX_PARAMETERS else (*range(4), *range(len(own) - 4, len(own)))
+    gone += [("one of its parameters was", own[:number] + own[number + 1 :]) for number in numbers]
+    added = [
+        Change("query-changed", f"{what} added after signing", f"?{'&'.join(rest)}" if rest else "")
+        for what, rest in gone
+        if rest != own
+    ]
+    decoded = unquote(text)
+    found = [
+        ("decoded", decoded),
+        ("decoded, with + as a space", unquote(text.replace("+", " "))),
+        ("with spaces as +", text.replace("%20", "+")),
+        ("with + as %20", text.replace("+", "%20")),
+        ("with ' as %27", text.replace("'", "%27")),
+        ("with %27 as '", text.replace("%27", "'")),
+        ("with other characters encoded", "&".join(_respell(pair, "") for pair in own)),
+        (
+            "with other characters encoded (encodeURIComponent)",
+            "&".join(_respell(pair, _ENCODE_COMPONENT) for pair in own),
+        ),
+        ("with other characters encoded (encodeURI)", quote(decoded, _ENCODE_URI)),
+        ("encoded as a form", "&".join(_respell(pair, "*").replace("%20", "+") for pair in own)),
+        ("encoded once more", quote(text, _ENCODE_URI)),
+        ("with its = encoded too", quote(text, "&" + _ENCODE_COMPONENT)),
+        ("with lower-case hexadecimal digits", _hex_case(text, str.lower)),
+        ("with upper-case hexadecimal digits", _hex_case(text, str.upper)),
+        ("with &amp; for &", text.replace("&", "&amp;")),
+        ("with an & at its end", text + "&"),
+        ("without empty parts", "&".join(pair for pair in own if pair)),
+        ("without = where a value is empty", "&".join(pair.removesuffix("=") for pair in own)),
+    ]
+    spelled = [
+        Change("query-spelling", f"the query was signed {how}", f"?{value}") for how, value in found if value != text
+    ]
+    orders = [("sorted", sorted(own)), ("in the opposite order", own[::-1])]
+    spelled += [
+        Change("query-changed", f"the query was signed {how}", f"?{'&'.join(pairs)}")
+        for how, pairs in orders
+        if pairs != own
+    ]
+    return added + spelled
+
+
+def end_changes(end: str) -> list[Change]:
+    """Return other times that may have been signed for the one that is sent."""
+    number = int(end)
+    changes = [
+        Change("milliseconds", "the policy was signed with milliseconds", str(number * 1000)),
+        Change("milliseconds", "the policy was signed with seconds, Expires is in milliseconds", str(number // 1000)),
+        Change("json", "the time was signed as a string, in quotes", f'"{end}"'),
+        Change("json", "the time was signed with a decimal point", f"{end}.0"),
+    ]
+    return changes + [
+        Change("json", "another time was signed than Expires says", str(number + off)) for off in (-1, 1, -3600, 3600)
+    ]
+
+
+def hypotheses(
+    base: str, path: str, own: list[str], end: str, changes: list[list[Change]], shapes: list[ShapeChange]
+) -> Iterator[Hypothesis]:
+    """Yield the policy as it stands, with each change, and with each two changes of different parts.
+
+    Args:
+        changes: those of base, path, query and end, in this order.
+        shapes: those of the whole policy.
+    """
+    plain = (base, path, f"?{'&'.join(own)}" if own else "", end)
+    seen: Secret[set[bytes]] = Secret(set())
+
+    def hypothesis(chosen: tuple[tuple[int, Change | ShapeChange], ...]) -> Hypothesis | None:
+        parts = list(plain)
+        shape: Shape = canned
+        for place, change in chosen:
+            if isinstance(change, ShapeChange):
+                shape = change.value
+            else:
+                parts[place] = change.value
+        message = Secret(shape(parts[0] + parts[1] + parts[2], parts[3]))
+        if message.value in seen.value:
+            return None
+        seen.value.add(message.value)
+        return Hypothesis(tuple(change for _, change in chosen), message)
+
+    kinds: list[list[tuple[int, Change | ShapeChange]]] = [
+        [(place, change) for change in some] for place, some in enumerate(changes)
+    ]
+    kinds.append([(-1, shape) for shape in shapes])
+    singles = ((one,) for kind in kinds for one in kind)
+    pairs = ((first, second) for one, other in combinations(kinds, 2) for first in one for second in other)
+    for chosen in ((), *singles):
+        if found := hypothesis(chosen):
+            yield found
+    for chosen in pairs:
+        if found := hypothesis(chosen):
+            yield found
+
+
+def is_s3_host(host: str) -> bool:
+    """Return whether a host is one of S3's."""
+    return (
+        re.search(r"(?:\A|\.)s3(?:[.-][a-z0-9-]+)*(?:\.dualstack)?[a-z0-9.-]*\.amazonaws\.com(?:\.cn)?\Z", host)
+        is not None
+    )
+
+
+def _hex_case(text: str, case: Callable[[str], str]) -> str:
+    return re.sub("%[0-9A-Fa-f]{2}", lambda match: case(match[0]), text)
+
+
+def _respell(pair: str, safe: str) -> str:
+    name, mark, value = pair.partition("=")
+    return quote(unquote(name), safe) + mark + quote(unquote(value.replace("+", "%20")), safe)
