@@ -223,7 +223,7 @@ class Case:
             report.add(proven, change.code, change.text, _CURES[change.code])
         if proof.form:
             self._add_form(proof.form, proven)
-        if proof.key_pair_id != self._key_pair_id:
+        if proof.key_pair_id != self._key_pair_id and not shapes.ID_CODES & set(report.codes):
             report.add(
                 proven,
                 "wrong-key-id",

@@ -209,10 +209,10 @@ def _unpacked(text: Secret[str]) -> str:
 
 
 def _count(text: Secret[str]) -> int:
-    """Return how many of CloudFront's parameters a server would find, less those with white space."""
+    """Return how many of CloudFront's parameters a server would find, less those that are damaged."""
     query = Secret(text.value.partition("#")[0].partition("?")[2])
     names = [unquote(pair.partition("=")[0]) for pair in query.value.split("&")]
-    spaced = Secret([pair for pair in query.value.split("&") if re.search(r"\s", pair)])
+    spaced = Secret([pair for pair in query.value.split("&") if re.search(r"\s|\\\Z", pair)])
     return 2 * len([name for name in names if name in RESERVED]) - len(spaced.value)
 
 

@@ -41,11 +41,10 @@ _S3_DENIED = (
 def read_response(response: Secret[str], report: Report) -> None:
     """Add what a response says; ``response`` is what ``curl -i`` or a browser's console shows."""
     text = Secret(response.value)
-    status = re.match(r"\s*HTTP/[0-9.]+ ([0-9]{3})", text.value)
-    status = re.search(r"(?m)^HTTP/[0-9.]+ ([0-9]{3})(?!.*^HTTP/)", text.value, re.DOTALL) if status else None
-    if status:
-        report.fact("response", status[1])
-    has_s3_ids = re.search(r"<(?:RequestId|HostId)>|(?im)^x-amz-error-code:|<li>RequestId:", text.value) is not None
+    statuses = re.findall(r"(?m)^\s*HTTP/[0-9.]+ ([0-9]{3})", text.value)
+    if statuses:
+        report.fact("response", statuses[-1])
+    has_s3_ids = re.search(r"(?im)<(?:RequestId|HostId)>|^x-amz-error-code:|<li>RequestId:", text.value) is not None
     code = re.search(r"<Code>([A-Za-z]{1,40})</Code>", text.value)
     if _is_from_a_browser(text):
         report.add(
@@ -69,7 +68,7 @@ def read_response(response: Secret[str], report: Report) -> None:
             "check that the host is an alternate domain name of the distribution, the method is allowed, and WAF and "
             "geographic restrictions let the viewer through",
         )
-    elif re.search(r"(?im)^x-amz-request-id:", text.value) and status and status[1] == "403":
+    elif re.search(r"(?im)^x-amz-request-id:", text.value) and statuses[-1:] == ["403"]:
         report.add(Certainty.PROVEN, "s3-refused", *_S3_DENIED)
 
 

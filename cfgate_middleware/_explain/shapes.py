@@ -28,6 +28,7 @@ _NO_IDS = (
     (r"(?s).{33,}|(?:[0-9a-f]{2}:)+.*", "key-as-id", "the key pair id is too long to be one", ""),
     (r"(?s).*[^A-Za-z0-9].*", "key-as-id", "the key pair id holds other characters than letters and digits", ""),
 )  # fmt: skip
+ID_CODES = {"no-key-id", "iam-key-id", "key-group-id", "key-as-id"}
 _ID_CURE = (
     "use the id that CloudFront shows beside the public key (Public keys, not Key groups), such as K2JCJMDEHXQW5F"
 )
@@ -205,7 +206,7 @@ def _wrong_policy(data: Secret[bytes]) -> tuple[str, str, str]:
         return _wrong("the policy is not JSON", "sign and send the same JSON text; encode its bytes once")
     statements = Secret(document.value.get("Statement") if isinstance(document.value, dict) else None)
     if not isinstance(statements.value, list):
-        return _wrong("Statement is not an array", 'write {"Statement":[{…}]}')
+        return _wrong("Statement is not an array", "write Statement as an array of one object")
     if len(statements.value) != 1 or not isinstance(statements.value[0], dict):
         return _wrong(
             f"Statement holds {len(statements.value)} statements", "write exactly one; use wildcards, or several URLs"
