@@ -319,3 +319,241 @@ def test_the_cause_is_named_first(case: Any, code: str) -> None:
 def test_every_cause_is_tried_with_two_inputs() -> None:
     """No row of the table has less than two inputs."""
     assert all(len(cases) >= 2 for cases in FIRST.values())
+
+
+def at(seconds: int) -> datetime.datetime:
+    """Return an aware datetime."""
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+
+
+def test_what_is_said_of_two_mistakes() -> None:
+    """Two changes are two findings, the proven one comes before what time says, and the facts follow in order."""
+    url = canned(f"{D}/a b", f"{D}/a%20b?utm_source=1", end=NOW - 600, Hash_Algorithm="-")
+    explanation = run(url)
+    assert codes(url) == ["spelling", "query-changed", "hash-marker", "expired"]
+    assert explanation.findings[0].text == "the path was signed decoded"
+    assert explanation.facts == (
+        ("object", f"{D}/a%20b"),
+        ("own query", "utm_source=1"),
+        ("form", "canned policy (this one URL, until Expires)"),
+        ("key", f"{EC_ID}, ECDSA P-256, SHA1"),
+        ("until", "2027-01-15 07:50:00Z (10 minutes ago)"),
+    )
+
+
+PAIRS = {
+    ("scheme", "hash-marker"): canned(f"{D}/a".replace("https", "http"), f"{D}/a", Hash_Algorithm="-"),
+    ("scheme", "host"): canned(f"{CNAME}/a".replace("https", "http"), f"{D}/a", signer=RSA),
+    ("scheme", "host", ""): custom(f"{CNAME}/a".replace("https", "http"), signer=RSA),
+    ("spelling", "alphabet"): recoded(canned(f"{D}/a b", f"{D}/a%20b", signer=RSA), lambda text: text),
+    ("json", "raw-ecdsa"): raw(bytes_signed(spaced(f"{D}/a"), f"{D}/a")),
+    ("query-changed", "wrong-key-id"): canned(f"{D}/a", f"{D}/a?v=1", signer=RSA, Key_Pair_Id=EC_ID),
+    ("html-escaped", "expired"): canned(f"{D}/a", end=NOW).replace("&", "&amp;"),
+    ("wrong-key-id", "bad-signature"): bytes_signed(b"x", f"{D}/a", RSA).replace(KEY_PAIR_ID, EC_ID),
+}
+
+
+@pytest.mark.parametrize(("url", "expected"), [(url, [code for code in found if code]) for found, url in PAIRS.items()])
+def test_two_mistakes_are_two_findings(url: str, expected: list[str]) -> None:
+    """A pair of hypotheses is proven too."""
+    assert codes(url, hosts=["cdn.example.com", D]) == expected
+
+
+GOOD_URLS = {
+    "with spaces around it": f"  {GOOD}\n",
+    "in quotes": f'"{GOOD}"',
+    "in a command": f"curl -i '{GOOD}'",
+    "in a header": f"Location: {GOOD}",
+    "of a request line": f"GET {GOOD} HTTP/1.1",
+    "as bytes": GOOD.encode(),
+    "with a default port": GOOD.replace(".net/", ".net:443/"),
+    "with an upper-case host": GOOD.replace("d111111abcdef8", "D111111ABCDEF8"),
+    "without its scheme": GOOD.removeprefix("https://"),
+    "with a fragment": GOOD + "#page=2",
+    "with ~ escaped": GOOD.replace("~", "%7E"),
+    "with Expires beside Policy": custom(f"{D}/a") + "&Expires=1",
+    "with own parameters of like names": canned(f"{D}/a?policy=1&expires=2&signature=3&amp;x=1&hash=1"),
+    "with a question mark in its query": canned(f"{D}/a?b?c=&"),
+    "with a space that arrives as it was signed": canned(f"{D}/a%20b").replace("%20", " "),
+    "for an address in the policy": custom(f"{D}/a", ip_address="203.0.113.0/24"),
+    "for any address": custom(f"{D}/a", ip_address="0.0.0.0/0"),
+}
+
+
+@pytest.mark.parametrize("name", GOOD_URLS)
+def test_good_urls_are_good_however_they_are_written(name: str) -> None:
+    """What surrounds a URL, and what CloudFront does not mind, is no finding."""
+    explanation = run(GOOD_URLS[name], viewer_address="203.0.113.9")
+    assert (explanation.verdict, explanation.findings) == ("served", ())
+
+
+OBJECTS = st.text("ab/.%2F+é ~'()!*&=;?#\\日\u0301", max_size=20)
+QUERIES = st.lists(st.text("abexpires=%20'+?;~!é", min_size=1, max_size=8), max_size=4).map("&".join)
+
+
+@many
+@given(OBJECTS, QUERIES, st.sampled_from([ECDSA, RSA, RSA_SHA1]), st.booleans(), st.integers(1, 10**7))
+def test_no_false_alarm(path: str, query: str, signer: Signer, is_custom: bool, seconds: int) -> None:
+    """A URL that is encoded first and signed second has no finding, whatever its object and own query."""
+    path = re.sub("/(?:[.]|%2e){1,2}(?=/|$)", "/x", "/" + quote(path, "/%+~'()!&=;"), flags=re.I)
+    path = path.replace("*", "%2A")
+    sent = D + path + ("?" + quote(query, "&=%+?;~!") if query else "")
+    how: Any = {"resource": sent.partition("?")[0] + "*", "end": NOW + seconds}
+    url = custom(sent, signer=signer, **how) if is_custom else canned(sent, signer=signer, end=NOW + seconds)
+    explanation = run(url)
+    assert (explanation.verdict, explanation.findings) == ("served", ())
+
+
+@many
+@given(OBJECTS, st.integers(1, 604800))
+def test_our_own_urls_raise_no_alarm(path: str, seconds: int) -> None:
+    """What this package signs has no finding."""
+    url = signed_url(f"{D}/{quote(path, '').replace('.', '%2E') or 'a'}", ECDSA, now=NOW, expires=seconds)
+    assert (run(url).verdict, run(url).findings) == ("served", ())
+
+
+PIECES = [
+    GOOD,
+    ESCAPED,
+    CUT,
+    PRESIGNED,
+    custom(f"{D}/a"),
+    raw(GOOD),
+    HTML,
+    DENIED,
+    PUBLIC[EC_ID],
+    "https://",
+    "//",
+    "?",
+]
+PIECES += [
+    "&",
+    "=",
+    "#",
+    "%",
+    "%25",
+    "%zz",
+    "\\",
+    "\n",
+    "\0",
+    "\ud800",
+    "é",
+    "[",
+    "]",
+    "@",
+    ":",
+    "http://[",
+    "xn--",
+    "..",
+    "'",
+]
+PIECES += [
+    "Expires=",
+    "Policy=",
+    "Signature=",
+    "Key-Pair-Id=",
+    "Hash-Algorithm=",
+    "CloudFront-Policy=",
+    "eyJ",
+    "W10_",
+    "MQ__",
+]
+PIECES += [
+    f"Expires={'9' * 30}",
+    "Expires=0",
+    "Policy=bnVsbA__",
+    "; ",
+    "Cookie: ",
+    to_base64(b"[" * 3000),
+    to_base64(b"1e999"),
+]
+PIECES += [
+    to_base64(json.dumps({"Statement": [value]}).encode())
+    for value in (None, 1, {}, {"Condition": 1}, {"Resource": []})
+]
+PASTED = st.lists(st.sampled_from(PIECES) | st.text(max_size=8), max_size=8).map("".join) | st.text(max_size=300)
+
+
+@many
+@given(PASTED | st.binary(max_size=300), PASTED, PASTED, st.none() | st.text(max_size=20))
+def test_no_text_crashes_it(text: str | bytes, cookies: str, response: str, address: str | None) -> None:
+    """Any text is explained, and what is explained holds no secret."""
+    explanation = run(text, cookies=cookies, response=response, hosts=[cookies], viewer_address=address)
+    assert explanation.verdict in ("served", "refused", "undecided")
+    assert not leaks_in(repr(explanation))
+
+
+@pytest.mark.parametrize("signer", [RSA, ECDSA], ids=["RSA", "ECDSA"])
+@pytest.mark.parametrize("target", ["/a", "/a%20b.pdf?v=1&w=%27"])
+def test_botocore_urls_are_verified(signer: Signer, target: str) -> None:
+    """Canned and custom URLs by botocore are served with the marker that it leaves out, and explained without."""
+    theirs = CloudFrontSigner(signer.key_pair_id, signer.sign)
+    policy = theirs.build_policy(f"{D}/*", at(END), at(NOW - 9), "203.0.113.0/24")
+    how: dict[str, Any] = {"viewer_address": "203.0.113.9"}
+    for url in (
+        theirs.generate_presigned_url(D + target, date_less_than=at(END)),
+        theirs.generate_presigned_url(D + target, policy=policy),
+    ):
+        assert codes(url, **how) == ["hash-marker"]
+        assert codes(f"{url}&Hash-Algorithm=SHA256", **how) == []
+        assert run(f"{url}&Hash-Algorithm=SHA256", **how).verdict == "served"
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=str)
+def test_urls_and_cookies_by_aws_s_own_signer_are_verified(vector: Vector) -> None:
+    """They are served, in the URL and in cookies, and refused once they have expired."""
+    key = PUBLIC[KEY_PAIR_ID if vector.signer.startswith("RSA") else EC_ID]
+    how: Any = {"public_keys": {KEY_PAIR_ID: key}, "viewer_address": "203.0.113.7"}
+    cookies = {name: str(value) for name, value in vector.cookies.items()}
+    for url, jar in ((vector.signed_url, None), (vector.url, cookies)):
+        assert explain(url, cookies=jar, now=vector.end - 1, **how).verdict == "served"
+        assert [found.code for found in explain(url, cookies=jar, now=vector.end, **how).findings] == ["expired"]
+
+
+COOKIE_TEXTS = {
+    "Cookie: " + "; ".join(f"{name}={value}" for name, value in COOKIES.items()): "served",
+    "\n".join(f"Set-Cookie: {name}={value}; Secure; HttpOnly" for name, value in COOKIES.items()): "served",
+}
+
+
+@pytest.mark.parametrize("text", COOKIE_TEXTS)
+def test_cookies_are_read_in_any_form(text: str) -> None:
+    """A header, Set-Cookie lines and pairs are read; without a URL only the signature can be checked."""
+    assert run(f"{D}/a", cookies=text).verdict == "served"
+    assert run(f"{D}/a", cookies=list(COOKIES.items())).verdict == "served"
+    assert run(text).findings == ()
+
+
+UNDECIDED = {
+    "no key": (GOOD, {"public_keys": None}),
+    "half a URL": (GOOD.removeprefix(D), {}),
+    "an address, and nobody knows the viewer's": (custom(f"{D}/a", ip_address="203.0.113.7"), {}),
+    "nothing": ("", {}),
+}
+
+
+@pytest.mark.parametrize("name", UNDECIDED)
+def test_what_cannot_be_decided_is_not(name: str) -> None:
+    """Without a key, a host or an address nothing is said to be served."""
+    url, how = UNDECIDED[name]
+    assert run(url, **how).verdict == "undecided"
+
+
+def test_notes_do_not_refuse() -> None:
+    """A long life and needless cookies are noted, and the URL is served."""
+    explanation = run(canned(f"{D}/a", end=NOW + 10**8), cookies=COOKIES)
+    assert (explanation.verdict, codes(canned(f"{D}/a", end=NOW + 10**8))) == ("served", ["long"])
+    assert [found.code for found in explanation.findings] == ["both-forms", "long"]
+
+
+@pytest.mark.parametrize("how", [{"public_keys": {"K1": "no key"}}, {"now": float("nan")}, {"now": "1"}])
+def test_arguments_of_the_caller_are_checked(how: dict[str, Any]) -> None:
+    """A public key that is not one, and a time that is not one, are errors."""
+    with pytest.raises(ConfigError):
+        run(GOOD, **how)
+
+
+def test_the_clock_is_used_by_default() -> None:
+    """Without ``now`` it is now."""
+    assert explain(canned(f"{D}/a", end=int(time.time()) + 60), public_keys=PUBLIC).verdict == "served"
+    assert explain(canned(f"{D}/a", end=int(time.time()) - 60), public_keys=PUBLIC).verdict == "refused"

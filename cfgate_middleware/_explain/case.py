@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Network
+from itertools import islice
 
 from cfgate_middleware._core.policy import CustomPolicy
 from cfgate_middleware._core.problems import Secret
@@ -13,11 +14,12 @@ from cfgate_middleware._explain import policies, shapes, variations
 from cfgate_middleware._explain.findings import Certainty, Report, at, masked, masked_id, span
 from cfgate_middleware._explain.policies import Change, Hypothesis
 from cfgate_middleware._explain.reading import Reading
-from cfgate_middleware._explain.signatures import Proof, Prover, is_der
+from cfgate_middleware._explain.signatures import MAX_HYPOTHESES, Proof, Prover, is_der
 from cfgate_middleware._keys.pem import PublicKey
 from cfgate_middleware.verify import is_within, mismatch
 
 _LONG = 366 * 86400
+_MAX_COVERING = 250  # changes of a URL that are tried on a custom policy
 _CURES = {
     "spelling": "sign exactly the bytes that are sent: encode first, sign second",
     "query-spelling": "sign exactly the bytes that are sent: encode first, sign second",
@@ -56,6 +58,7 @@ class Case:
     ) -> None:
         self._reading, self._report, self._keys, self._hosts, self._now = reading, report, keys, hosts, now
         self._viewer_address = viewer_address
+        self._most = MAX_HYPOTHESES
         self._key_pair_id = reading.get("Key-Pair-Id").value.strip()[:64]
 
     def check(self) -> bool:
@@ -76,6 +79,7 @@ class Case:
         length = len(reading.url) + sum(len(name) + len(reading.get(name).value) + 2 for name in reading.names)
         if reading.source == "url" and length > MAX_URL:
             add_too_long(report, length)
+            self._most = 1
         if reading.source == "url" and not reading.host:
             report.add(
                 Certainty.LIKELY,
@@ -106,25 +110,34 @@ class Case:
         return is_verified
 
     def _canned_hypotheses(self, end: str) -> Iterator[Hypothesis]:
+        reading, parts = self._reading, self._parts(end)
+        every = variations.hypotheses(
+            parts,
+            [*self._changes(self._all_hosts()), variations.end_changes(end)],
+            policies.shape_changes(self._viewer_address or "127.0.0.1"),
+        )
+        yield next(every)
+        if reading.source == "url" and (pasted := "".join(reading.as_pasted)) != reading.url:
+            change = Change(
+                _rewriting(reading), "the URL was signed as it is in the text, but it is sent otherwise", pasted
+            )
+            yield Hypothesis((change,), Secret(policies.canned(pasted, end)))
+        yield from every
+
+    def _parts(self, end: str) -> variations.Parts:
         reading = self._reading
-        base = f"{reading.scheme}://{reading.host}" if reading.host else ""
         query = f"?{'&'.join(reading.own)}" if reading.own else ""
-        first = Hypothesis((), Secret(policies.canned(base + reading.path + query, end)))
-        pasted = "".join(reading.as_pasted)
-        changed = Change(_rewriting(reading), "the URL was signed as it is in the text, but it is sent otherwise", "")
-        yield first
-        if reading.source == "url" and pasted != reading.url:
-            yield Hypothesis((changed,), Secret(policies.canned(pasted, end)))
-        parts = [
-            variations.base_changes(reading.scheme or "https", reading.host, self._all_hosts()),
+        return variations.Parts(f"{reading.scheme or 'https'}://", reading.host, reading.path, query, end)
+
+    def _changes(self, hosts: list[str]) -> list[list[Change]]:
+        reading = self._reading
+        scheme = reading.scheme or "https"
+        return [
+            variations.scheme_changes(scheme),
+            variations.host_changes(scheme, reading.host, hosts),
             variations.path_changes(reading.path),
             variations.query_changes(reading.own),
-            variations.end_changes(end),
         ]
-        shapes_of = policies.shape_changes(self._viewer_address or "127.0.0.1")
-        for hypothesis in variations.hypotheses(base, reading.path, reading.own, end, parts, shapes_of):
-            if hypothesis.changes:
-                yield hypothesis
 
     def _all_hosts(self) -> list[str]:
         return [host for host in dict.fromkeys(self._hosts) if host and host != self._reading.host]
@@ -170,7 +183,7 @@ class Case:
         marker = reading.get("Hash-Algorithm").value or "SHA1"
         if not reading.host and reading.source == "url" and "Policy" not in reading.names and not self._hosts:
             return False
-        proof = Prover(readings, self._keys, self._key_pair_id, marker).prove(hypotheses)
+        proof = Prover(readings, self._keys, self._key_pair_id, marker).prove(islice(hypotheses, self._most))
         if proof is None:
             self._add_unproven()
             return False
@@ -265,33 +278,15 @@ class Case:
     def _covering(self, resource: str) -> list[Change]:
         """Return the changes after which a policy covers the URL."""
         reading = self._reading
-        base, query = f"{reading.scheme}://{reading.host}", f"?{'&'.join(reading.own)}" if reading.own else ""
-        signed_host = re.sub(r"\A[a-z*]+://", "", resource).partition("/")[0]
-        hosts = [signed_host, *self._all_hosts()] if signed_host != reading.host else self._all_hosts()
-        bases = [one for one in variations.base_changes(reading.scheme, reading.host, hosts) if "://" in one.value]
-        paths, queries = variations.path_changes(reading.path), variations.query_changes(reading.own)
-        if "".join(reading.as_pasted) != reading.url and not mismatch(resource, "".join(reading.as_pasted)):
-            return [
-                Change(
-                    _rewriting(reading),
-                    "the policy was made for the URL as it is in the text, but it is sent otherwise",
-                    "",
-                )
-            ]
-        for change in bases:
-            if not mismatch(resource, change.value + reading.path + query):
-                return [change]
-        for change in paths:
-            if not mismatch(resource, base + change.value + query):
-                return [change]
-        for change in queries:
-            if not mismatch(resource, base + reading.path + change.value):
-                return [change]
-        for first in bases:
-            for second in [one for one in bases if one.code != first.code and first.code == "scheme"]:
-                scheme = first.value.partition("://")[0]
-                if not mismatch(resource, f"{scheme}://{second.value.partition('://')[2]}{reading.path}{query}"):
-                    return [first, second]
+        if (pasted := "".join(reading.as_pasted)) != reading.url and not mismatch(resource, pasted):
+            text = "the policy was made for the URL as it is in the text, but it is sent otherwise"
+            return [Change(_rewriting(reading), text, "")]
+        hosts = [re.sub(r"\A[a-z*]+://", "", resource).partition("/")[0][:255], *self._all_hosts()]
+        schemes, *others = self._changes(hosts)
+        parts = self._parts("")
+        for chosen in islice(variations.combined([schemes[:1], *others]), min(self._most, _MAX_COVERING)):
+            if not mismatch(resource, variations.changed(parts, chosen).url):
+                return [change for _, change in chosen if isinstance(change, Change)]
         return []
 
     def _check_times(self, end: int, start: int | None) -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from enum import IntEnum
 
 # What an access token, a key or a cut signature can look like.
-_LONG_RUN = re.compile(r"[A-Za-z0-9+/~_=%-]{48,}")
+_LONG_RUN = re.compile(r"[A-Za-z0-9+/~_=%-]{48,}|eyJ[A-Za-z0-9+/~_=%-]*")
 _SECRET_PAIR = re.compile(
     r"(?i)((?:sign|policy|token|secret|credential|auth|passw|session|cookie|\bkey|[._-]key|\bsig|hdn)[A-Za-z0-9_-]*"
     r"(?:=|%3D|:)\s*)[^&;\s#]+"

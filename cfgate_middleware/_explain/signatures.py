@@ -11,6 +11,7 @@ import binascii
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -121,21 +122,25 @@ class Prover:
         return self._search(_bounded(hypotheses))
 
     def _search(self, hypotheses: Iterable[Hypothesis]) -> Proof | None:
-        """Verify, first with the key and the hash algorithm that the request names; the rest if there is time."""
-        hashes = self._hashes
+        """Verify what is likely first: one change with what the request names, then other hashes, keys and pairs."""
         named = [one for one in self._candidates if one.key_pair_id == self._key_pair_id or len(self._candidates) == 1]
-        kept = list(hypotheses)
-        # The policy as it stands and with one change is tried with everything, the rest as the request says.
-        singles = [one for one in kept if len(one.changes) < 2]
-        everything = [(one, name) for one in self._candidates for name in hashes]
-        expected = [(one, name) for one in named for name in hashes[:1]]
+        other = [one for one in self._candidates if one not in named]
+        rest = iter(hypotheses)
+        everything = [(one, name) for one in self._candidates for name in self._hashes]
+        if proof := self._try([(islice(rest, 1), everything)]):
+            return proof
+        kept = list(rest)
+        count = len([one for one in kept if len(one.changes) < 2])
+        first, second = self._hashes
+        as_named = [(one, first) for one in named]
         rounds = (
-            (kept[:1], everything),
-            (singles[1:], expected),
-            (singles[1:40], [(one, name) for one in named for name in hashes[1:]]),
-            (singles[1:20], [pair for pair in everything if pair[0] not in named]),
-            (kept[len(singles) :], expected),
+            (kept[:count], as_named),
+            (kept[:30], [(one, second) for one in named] + [(one, first) for one in other]),
+            (kept[count:], [(one, name) for one in named or other for name in self._hashes]),
         )
+        return self._try(rounds)
+
+    def _try(self, rounds: Iterable[tuple[Iterable[Hypothesis], list[tuple[Candidate, str]]]]) -> Proof | None:
         for some, how in rounds:
             for hypothesis in some:
                 for candidate, name in how:

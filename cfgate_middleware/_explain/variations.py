@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import combinations
+from typing import NamedTuple
 from urllib.parse import quote, unquote
 
 from cfgate_middleware._core.problems import Secret
-from cfgate_middleware._explain.policies import Change, Hypothesis, Shape, ShapeChange, canned
+from cfgate_middleware._explain.policies import Change, Hypothesis, ShapeChange, canned
 
 _TRACKERS = re.compile(
     r"(?i)(utm_\w+|fbclid|gclid|dclid|msclkid|mc_[ce]id|twclid|igshid|yclid|_ga|_gl|ref|v|ver|version)=?"
@@ -21,25 +22,33 @@ _MAX_PARAMETERS = 12  # of which each is left out once
 _ENCODE_URI = ";,/?:@&=+$-_.!~*'()#"
 _ENCODE_COMPONENT = "-_.!~*'()"
 
+AnyChange = Change | ShapeChange
 
-def base_changes(scheme: str, host: str, hosts: Iterable[str]) -> list[Change]:
-    """Return other beginnings: schemes, hosts, and none at all."""
+
+def scheme_changes(scheme: str) -> list[Change]:
+    """Return other schemes."""
     other = "http" if scheme == "https" else "https"
-    bare = re.sub(r":[0-9]+\Z", "", host)
-    changes = [Change("scheme", f"it was signed for {other}:// and is requested with {scheme}://", f"{other}://{host}")]
-    for name in hosts:
-        code = "s3-host" if is_s3_host(name) else "host"
-        if name != host:
-            changes.append(Change(code, f"it was signed for the host {name}, not for {host}", f"{scheme}://{name}"))
-    if bare != host:
-        changes.append(Change("host", "it was signed without the port", f"{scheme}://{bare}"))
+    return [
+        Change("scheme", f"it was signed for {other}:// and is requested with {scheme}://", f"{other}://"),
+        Change("host", "the scheme was left out when it was signed", ""),
+        Change("host", "any scheme was signed, which a canned policy cannot have", "http*://"),
+    ]
+
+
+def host_changes(scheme: str, host: str, hosts: Iterable[str]) -> list[Change]:
+    """Return other hosts, and none at all, which leaves the scheme out too."""
+    changes = [
+        Change("s3-host" if is_s3_host(name) else "host", f"it was signed for the host {name}, not for {host}", name)
+        for name in hosts
+        if name != host
+    ]
+    changes.append(Change("host", "only the path was signed, without scheme and host", ""))
+    if (bare := re.sub(r":[0-9]+\Z", "", host)) != host:
+        changes.append(Change("host", "it was signed without the port", bare))
     else:
         port = "443" if scheme == "https" else "80"
-        changes.append(Change("host", "it was signed with the default port", f"{scheme}://{host}:{port}"))
-    changes.append(Change("host", "only the path was signed, without scheme and host", ""))
-    changes.append(Change("host", "the scheme was left out when it was signed", host))
-    changes.append(Change("host", "any scheme was signed, which a canned policy cannot have", f"http*://{host}"))
-    changes.append(Change("host", "the host was signed with a dot at its end", f"{scheme}://{host}."))
+        changes.append(Change("host", "it was signed with the default port", f"{host}:{port}"))
+    changes.append(Change("host", "the host was signed with a dot at its end", f"{host}."))
     return changes
 
 
@@ -149,44 +158,63 @@ def end_changes(end: str) -> list[Change]:
     ]
 
 
-def hypotheses(
-    base: str, path: str, own: list[str], end: str, changes: list[list[Change]], shapes: list[ShapeChange]
-) -> Iterator[Hypothesis]:
-    """Yield the policy as it stands, with each change, and with each two changes of different parts.
+class Parts(NamedTuple):
+    """What a canned policy is made of; the host is "" if it is unknown."""
+
+    scheme: str
+    host: str
+    path: str
+    query: str
+    end: str
+
+    @property
+    def url(self) -> str:
+        return (self.scheme + self.host if self.host else "") + self.path + self.query
+
+
+def combined(kinds: Iterable[Sequence[AnyChange]]) -> Iterator[tuple[tuple[int, AnyChange], ...]]:
+    """Yield no change, each change, and each two of different kinds, with the number of their kind.
+
+    The changes of a kind are in the order of how often they are met, which is why pairs come in the order of the sum.
+    """
+    numbered = [[(number, change) for change in kind] for number, kind in enumerate(kinds)]
+    yield ()
+    for kind in numbered:
+        for one in kind:
+            yield (one,)
+    pairs = [
+        (place + other_place, (one, other))
+        for kind, other_kind in combinations(numbered, 2)
+        for place, one in enumerate(kind)
+        for other_place, other in enumerate(other_kind)
+    ]
+    for _, pair in sorted(pairs, key=lambda weighted: weighted[0]):
+        yield pair
+
+
+def hypotheses(parts: Parts, changes: list[list[Change]], shapes: list[ShapeChange]) -> Iterator[Hypothesis]:
+    """Yield the canned policy as it is checked, and as it may have been signed.
 
     Args:
-        changes: those of base, path, query and end, in this order.
+        changes: those of each part, in the order of the parts.
         shapes: those of the whole policy.
     """
-    plain = (base, path, f"?{'&'.join(own)}" if own else "", end)
     seen: Secret[set[bytes]] = Secret(set())
+    for chosen in combined([*changes, shapes]):
+        shape = next((change.value for _, change in chosen if isinstance(change, ShapeChange)), canned)
+        message = Secret(shape((made := changed(parts, chosen)).url, made.end))
+        if message.value not in seen.value:
+            seen.value.add(message.value)
+            yield Hypothesis(tuple(change for _, change in chosen), message)
 
-    def hypothesis(chosen: tuple[tuple[int, Change | ShapeChange], ...]) -> Hypothesis | None:
-        parts = list(plain)
-        shape: Shape = canned
-        for place, change in chosen:
-            if isinstance(change, ShapeChange):
-                shape = change.value
-            else:
-                parts[place] = change.value
-        message = Secret(shape(parts[0] + parts[1] + parts[2], parts[3]))
-        if message.value in seen.value:
-            return None
-        seen.value.add(message.value)
-        return Hypothesis(tuple(change for _, change in chosen), message)
 
-    kinds: list[list[tuple[int, Change | ShapeChange]]] = [
-        [(place, change) for change in some] for place, some in enumerate(changes)
-    ]
-    kinds.append([(-1, shape) for shape in shapes])
-    singles = ((one,) for kind in kinds for one in kind)
-    pairs = ((first, second) for one, other in combinations(kinds, 2) for first in one for second in other)
-    for chosen in ((), *singles):
-        if found := hypothesis(chosen):
-            yield found
-    for chosen in pairs:
-        if found := hypothesis(chosen):
-            yield found
+def changed(parts: Parts, chosen: Iterable[tuple[int, AnyChange]]) -> Parts:
+    """Return the parts with some changes."""
+    values = list(parts)
+    for number, change in chosen:
+        if isinstance(change, Change):
+            values[number] = change.value
+    return Parts(*values)
 
 
 def is_s3_host(host: str) -> bool:
