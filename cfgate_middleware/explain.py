@@ -69,7 +69,7 @@ def explain(
         report.fact("length", f"{length} characters")
         add_too_long(report, length)
         return report.explanation(is_verified=False)
-    reading = read(text, jar.value, report)
+    reading = read(text, jar, report)
     case = Case(reading, report, keys, [_host(host) for host in hosts][:8], moment, viewer_address)
     return report.explanation(case.check())
 

@@ -1,4 +1,4 @@
-"""``explain``: every cause that can be seen offline is named first, good URLs raise no alarm, and no text crashes it."""
+"""``explain``: every cause that can be seen offline is named first, good URLs raise no alarm, no text crashes it."""
 
 from __future__ import annotations
 
@@ -16,18 +16,21 @@ import hypothesis
 import pytest
 from botocore.signers import CloudFrontSigner
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
+from cryptography.hazmat.primitives.asymmetric import padding, rsa, utils
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cfgate_middleware import ConfigError, Signer, signed_url
 from cfgate_middleware._core.encoding import from_base64, to_base64
 from cfgate_middleware._core.policy import CustomPolicy, canned_policy
+from cfgate_middleware._core.urls import RESERVED
+from cfgate_middleware._explain import case, policies, reading, shapes, signatures
+from cfgate_middleware._keys.pem import PublicKey
 from cfgate_middleware.explain import Explanation, explain
 from tests.conftest import KEY_PAIR_ID, KEYS, NOW
-from tests.leaks import leaks_in
+from tests.leaks import leaks_among, leaks_in, locals_of
 from tests.signed import BASE_URL, as_cookies, canned_items, items, with_items
-from tests.support import by
+from tests.support import Patch, by
 from tests.test_vectors import VECTORS, Vector
 
 END = NOW + 600
@@ -294,7 +297,7 @@ FIRST: dict[str, list[Any]] = {
         (GOOD, {"response": "HTTP/1.1 403 Forbidden\nx-amz-request-id: A\n\n"}),
         (GOOD, {"response": "HTTP/1.1 403\n\n<ul><li>Code: AccessDenied</li><li>RequestId: A</li></ul>"}),
     ],
-    "not-signed-at-all": [(GOOD, {"response": XML.format(*row)}) for row in [("MissingKey", "Missing", ""), ("MissingKey", "", "")]],
+    "not-signed-at-all": [(GOOD, {"response": XML.format("MissingKey", text, "")}) for text in ("Missing", "")],
     "blocked-before": [(GOOD, {"response": HTML}), (GOOD, {"response": HTML.partition("\n\r\n")[2]})],
     "invalid-key": [(GOOD, {"response": XML.format("InvalidKey", "Unknown Key", "")})] * 2,
     "cors": [
@@ -408,69 +411,17 @@ def test_no_false_alarm(path: str, query: str, signer: Signer, is_custom: bool, 
 @given(OBJECTS, st.integers(1, 604800))
 def test_our_own_urls_raise_no_alarm(path: str, seconds: int) -> None:
     """What this package signs has no finding."""
-    url = signed_url(f"{D}/{quote(path, '').replace('.', '%2E') or 'a'}", ECDSA, now=NOW, expires=seconds)
+    url = signed_url(f"{D}/x{quote(path.replace('.', ''), '')}", ECDSA, now=NOW, expires=seconds)
     assert (run(url).verdict, run(url).findings) == ("served", ())
 
 
-PIECES = [
-    GOOD,
-    ESCAPED,
-    CUT,
-    PRESIGNED,
-    custom(f"{D}/a"),
-    raw(GOOD),
-    HTML,
-    DENIED,
-    PUBLIC[EC_ID],
-    "https://",
-    "//",
-    "?",
-]
-PIECES += [
-    "&",
-    "=",
-    "#",
-    "%",
-    "%25",
-    "%zz",
-    "\\",
-    "\n",
-    "\0",
-    "\ud800",
-    "é",
-    "[",
-    "]",
-    "@",
-    ":",
-    "http://[",
-    "xn--",
-    "..",
-    "'",
-]
-PIECES += [
-    "Expires=",
-    "Policy=",
-    "Signature=",
-    "Key-Pair-Id=",
-    "Hash-Algorithm=",
-    "CloudFront-Policy=",
-    "eyJ",
-    "W10_",
-    "MQ__",
-]
-PIECES += [
-    f"Expires={'9' * 30}",
-    "Expires=0",
-    "Policy=bnVsbA__",
-    "; ",
-    "Cookie: ",
-    to_base64(b"[" * 3000),
-    to_base64(b"1e999"),
-]
-PIECES += [
-    to_base64(json.dumps({"Statement": [value]}).encode())
-    for value in (None, 1, {}, {"Condition": 1}, {"Resource": []})
-]
+STATEMENTS: list[Any] = [None, 1, {}, {"Condition": 1}, {"Resource": []}]
+# What people paste, and what damages it.
+PIECES = [GOOD, ESCAPED, CUT, PRESIGNED, custom(f"{D}/a"), raw(GOOD), HTML, DENIED, PUBLIC[EC_ID], "CloudFront-Policy="]
+PIECES += [*"/?&=#%;:@[]' é\\\n\0\ud800", "https://", "//", "%25", "%zz", "http://[", "xn--", "..", "Cookie: ", "eyJ"]
+PIECES += [f"{name}=" for name in RESERVED] + ["W10_", "MQ__", "Expires=0", "Policy=bnVsbA__"]
+PIECES += [f"Expires={'9' * 30}", to_base64(b"[" * 3000), to_base64(b"1e999")]
+PIECES += [to_base64(json.dumps({"Statement": [value]}).encode()) for value in STATEMENTS]
 PASTED = st.lists(st.sampled_from(PIECES) | st.text(max_size=8), max_size=8).map("".join) | st.text(max_size=300)
 
 
@@ -557,3 +508,45 @@ def test_the_clock_is_used_by_default() -> None:
     """Without ``now`` it is now."""
     assert explain(canned(f"{D}/a", end=int(time.time()) + 60), public_keys=PUBLIC).verdict == "served"
     assert explain(canned(f"{D}/a", end=int(time.time()) - 60), public_keys=PUBLIC).verdict == "refused"
+
+
+FAULTS = [
+    (module, name)
+    for module in (case, policies, reading, shapes, signatures)
+    for name, value in vars(module).items()
+    if callable(value) and not name.startswith("__") and not isinstance(value, type)
+]
+
+
+@pytest.mark.parametrize(("module", "name"), FAULTS, ids=lambda value: getattr(value, "__name__", value))
+def test_no_frame_holds_a_secret(module: Any, name: str, monkeypatch: Patch) -> None:
+    """Wherever something fails, no local variable on the way holds a signature or a policy."""
+
+    def fail(*_: Any, **__: Any) -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr(module, name, fail)
+    bad = recoded(custom(f"{D}/a", document(IpAddress={"AWS:SourceIp": "::1"}), RSA), lambda text: text)
+    for url, jar in ((bytes_signed(b"x", f"{D}/a?v=1"), None), (bad, None), (f"{D}/a", COOKIES), (ESCAPED, None)):
+        try:
+            run(url, cookies=jar)
+        except MemoryError as error:
+            frames = [local for local in locals_of(error) if local.name not in ("url", "jar", "bad")]
+            assert leaks_among(frames) == []
+
+
+@pytest.mark.parametrize("signer", [RSA, ECDSA], ids=["RSA", "ECDSA"])
+def test_work_is_bounded(signer: Signer, monkeypatch: Patch) -> None:
+    """However long the URL and however many the hypotheses, only so many signatures are verified."""
+    count = [0]
+    verifies = PublicKey.verifies
+
+    def counted(*arguments: Any) -> bool:
+        count[0] += 1
+        return verifies(*arguments)
+
+    monkeypatch.setattr(PublicKey, "verifies", counted)
+    url = f"{D}/" + "a%20b/" * 600 + "x?" + "&".join(f"p{number}=v%20{number}" for number in range(300))
+    two = {**PUBLIC, "K1": PUBLIC[EC_ID], "K2": PUBLIC[KEY_PAIR_ID]}
+    assert codes(bytes_signed(b"x", url, signer), public_keys=two, hosts=["a.example"]) == ["bad-signature"]
+    assert count[0] <= signatures.MAX_VERIFICATIONS

@@ -25,7 +25,7 @@ class Change(NamedTuple):
     value: str
 
 
-Shape = Callable[[str, str], bytes]
+Shape = Callable[[str, str], Secret[bytes]]
 
 
 class ShapeChange(NamedTuple):
@@ -43,16 +43,10 @@ class Hypothesis(NamedTuple):
     message: Secret[bytes]
 
 
-def canned(resource: str, end: str) -> bytes:
+def canned(resource: str, end: str) -> Secret[bytes]:
     """Write what CloudFront rebuilds for a canned policy."""
-    policy = (
-        '{"Statement":[{"Resource":"' + resource + '","Condition":{"DateLessThan":{"AWS:EpochTime":' + end + "}}}]}"
-    )
-    return _bytes(policy)
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape" if text.isascii() else "replace")
+    condition = '","Condition":{"DateLessThan":{"AWS:EpochTime":' + end + "}}}]}"
+    return _bytes('{"Statement":[{"Resource":"' + resource + condition)
 
 
 def shape_changes(viewer: str) -> list[ShapeChange]:
@@ -61,11 +55,11 @@ def shape_changes(viewer: str) -> list[ShapeChange]:
     def written(**how: object) -> Shape:
         return lambda resource, end: _bytes(json.dumps(_document(resource, end), **how))  # type: ignore[arg-type]
 
-    def edited(change: Callable[[str], str]) -> Shape:
-        return lambda resource, end: _bytes(change(canned(resource, end).decode("utf-8", "replace")))
+    def edited(change: Callable[[Secret[str]], str]) -> Shape:
+        return lambda resource, end: _bytes(change(Secret(canned(resource, end).value.decode())))
 
-    def treated(change: Callable[[bytes], bytes]) -> Shape:
-        return lambda resource, end: change(canned(resource, end))
+    def treated(change: Callable[[Secret[bytes]], bytes]) -> Shape:
+        return lambda resource, end: Secret(change(canned(resource, end)))
 
     def wider(change: Callable[[str], str]) -> Shape:
         return lambda resource, end: canned(change(resource), end)
@@ -74,7 +68,7 @@ def shape_changes(viewer: str) -> list[ShapeChange]:
     address = f',"IpAddress":{{"AWS:SourceIp":"{viewer}"}}'
     everyone = ',"IpAddress":{"AWS:SourceIp":"0.0.0.0/0"}'
 
-    def condition_first(resource: str, end: str) -> bytes:
+    def condition_first(resource: str, end: str) -> Secret[bytes]:
         end = '{"Statement":[{"Condition":{"DateLessThan":{"AWS:EpochTime":' + end
         return _bytes(end + '}},"Resource":"' + resource + '"}]}')
 
@@ -84,16 +78,19 @@ def shape_changes(viewer: str) -> list[ShapeChange]:
         ("with spaces behind its commas", written(separators=(", ", ":"))),
         ("on several lines", written(indent=2)),
         ("on several lines, indented by four", written(indent=4)),
-        ("with \\/ for / (PHP without JSON_UNESCAPED_SLASHES)", edited(lambda text: text.replace("/", "\\/"))),
-        ("with \\u0026 for & (Go without SetEscapeHTML)", edited(lambda text: text.translate(escaped))),
+        ("with \\/ for / (PHP without JSON_UNESCAPED_SLASHES)", edited(lambda text: text.value.replace("/", "\\/"))),
+        ("with \\u0026 for & (Go without SetEscapeHTML)", edited(lambda text: text.value.translate(escaped))),
         ("with \\u escapes (ensure_ascii)", written(separators=(",", ":"))),
-        ("with a newline at its end", edited(lambda text: text + "\n")),
-        ("with CRLF at its end", edited(lambda text: text + "\r\n")),
+        ("with a newline at its end", edited(lambda text: text.value + "\n")),
+        ("with CRLF at its end", edited(lambda text: text.value + "\r\n")),
         ("with its condition first", condition_first),
-        ("with Python's quotes", edited(lambda text: text.replace('"', "'").replace(":", ": ").replace(",", ", "))),
-        ("with Version in it", edited(lambda text: '{"Version":"2012-10-17",' + text[1:])),
-        ("with a Statement that is not an array", edited(lambda text: text.replace("[", "").replace("]", ""))),
-        ("with aws:EpochTime in lower case", edited(lambda text: text.replace("AWS:", "aws:"))),
+        (
+            "with Python's quotes",
+            edited(lambda text: text.value.replace('"', "'").replace(":", ": ").replace(",", ", ")),
+        ),
+        ("with Version in it", edited(lambda text: '{"Version":"2012-10-17",' + text.value[1:])),
+        ("with a Statement that is not an array", edited(lambda text: text.value.replace("[", "").replace("]", ""))),
+        ("with aws:EpochTime in lower case", edited(lambda text: text.value.replace("AWS:", "aws:"))),
         ("with an address, which only a custom policy can have", edited(lambda text: _with_condition(text, address))),
         (
             "with the address 0.0.0.0/0, which makes it a custom one",
@@ -109,11 +106,14 @@ def shape_changes(viewer: str) -> list[ShapeChange]:
     ]
     changes = [ShapeChange("json", f"the policy was signed {how}", shape) for how, shape in texts]
     instead: list[tuple[str, Shape]] = [
-        ("the base64 of the policy", treated(lambda data: b64encode(data))),
-        ("the base64 of the policy", treated(lambda data: to_base64(data).encode())),
-        ("the SHA-1 hash of the policy", treated(lambda data: hashlib.sha1(data, usedforsecurity=False).digest())),
-        ("the SHA-256 hash of the policy", treated(lambda data: hashlib.sha256(data).digest())),
-        ("the hexadecimal SHA-256 hash", treated(lambda data: hashlib.sha256(data).hexdigest().encode())),
+        ("the base64 of the policy", treated(lambda data: b64encode(data.value))),
+        ("the base64 of the policy", treated(lambda data: to_base64(data.value).encode())),
+        (
+            "the SHA-1 hash of the policy",
+            treated(lambda data: hashlib.sha1(data.value, usedforsecurity=False).digest()),
+        ),
+        ("the SHA-256 hash of the policy", treated(lambda data: hashlib.sha256(data.value).digest())),
+        ("the hexadecimal SHA-256 hash", treated(lambda data: hashlib.sha256(data.value).hexdigest().encode())),
         (
             "the URL with Expires",
             lambda resource, end: _bytes(f"{resource}{'&' if '?' in resource else '?'}Expires={end}"),
@@ -140,7 +140,7 @@ def rewritten(policy: Secret[bytes], encoded: Secret[str]) -> Iterator[Hypothesi
         ("the policy was signed decoded", Secret(unquote_to_bytes(kept.value))),
         ("the policy was signed without white space", Secret(re.sub(rb"\s+", b"", kept.value))),
         ("the base64 of the policy was signed", Secret(b64encode(policy.value))),
-        ("Policy was signed as it is sent, encoded", Secret(_bytes(encoded.value))),
+        ("Policy was signed as it is sent, encoded", _bytes(encoded.value)),
         ("the SHA-1 hash of the policy was signed", Secret(hashlib.sha1(policy.value, usedforsecurity=False).digest())),
         ("the SHA-256 hash of the policy was signed", Secret(hashlib.sha256(policy.value).digest())),
     ]
@@ -148,10 +148,10 @@ def rewritten(policy: Secret[bytes], encoded: Secret[str]) -> Iterator[Hypothesi
         document = Secret(json.loads(policy.value))
         for how, separators in (("without spaces", (",", ":")), ("with spaces", (", ", ": "))):
             for escaped in (True, False):
-                text = json.dumps(document.value, separators=separators, ensure_ascii=escaped)
-                found.append((f"the policy was signed {how}", Secret(_bytes(text))))
-        found.append(("the policy was signed on several lines", Secret(_bytes(json.dumps(document.value, indent=2)))))
-        found.append(("the policy was signed on several lines", Secret(_bytes(json.dumps(document.value, indent=4)))))
+                written = _bytes(json.dumps(document.value, separators=separators, ensure_ascii=escaped))
+                found.append((f"the policy was signed {how}", written))
+        found.append(("the policy was signed on several lines", _bytes(json.dumps(document.value, indent=2))))
+        found.append(("the policy was signed on several lines", _bytes(json.dumps(document.value, indent=4))))
     except (ValueError, RecursionError):
         pass
     for text, message in found:
@@ -164,9 +164,13 @@ def _document(resource: str, end: str) -> object:
     return {"Statement": [{"Resource": resource, "Condition": {"DateLessThan": {"AWS:EpochTime": time}}}]}
 
 
-def _with_condition(policy: str, more: str) -> str:
-    return policy.removesuffix("}}]}") + more + "}}]}"
+def _with_condition(policy: Secret[str], more: str) -> str:
+    return policy.value.removesuffix("}}]}") + more + "}}]}"
 
 
 def _up_to(url: str, slashes: int) -> str:
     return "/".join(url.split("/")[:slashes]) + "/"
+
+
+def _bytes(text: str) -> Secret[bytes]:
+    return Secret(text.encode("utf-8", "replace"))

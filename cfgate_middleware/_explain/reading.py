@@ -113,7 +113,7 @@ class Reading:
 
     __slots__ = ("_items", "as_pasted", "cookie_names", "host", "names", "own", "path", "scheme", "source")
 
-    def __init__(self, text: Secret[str], cookies: Secret[list[tuple[str, str]]]) -> None:
+    def __init__(self, text: Secret[str], cookies: list[tuple[str, Secret[str]]]) -> None:
         match = Secret(_URL.fullmatch(text.value))
         groups = Secret(match.value.groups(default="") if match.value else ("", "", "", ""))
         self.scheme, host = groups.value[0].lower(), groups.value[1].rpartition("@")[2]
@@ -125,46 +125,48 @@ class Reading:
         port = {"https": ":443", "http": ":80"}.get(self.scheme, ":")
         self.host = _ascii_host(host.lower().removesuffix(port))
         self.path = _as_browsers_send(raw_path or "/")
-        raw = Secret(_pairs(groups.value[3]))
-        found = Secret([(unquote(pair.partition("=")[0]), pair) for pair in raw.value])
-        is_own = [name not in RESERVED for name, _ in found.value]
-        kept = [pair for pair, own in zip(raw.value, is_own, strict=True) if own]
-        self.own = [_encoded(pair, " \"<>'") for pair in kept]
+        found = [(_name(pair), pair) for pair in _pairs(groups.value[3])]
+        kept = [pair for name, pair in found if name not in RESERVED]
+        self.own = [_encoded(pair.value, " \"<>'") for pair in kept]
         as_written = f"{groups.value[0]}://{host}" if host else ""
-        self.as_pasted = (as_written, raw_path, f"?{'&'.join(kept)}" if kept else "")
-        items = Secret([(name, unquote(pair.partition("=")[2])) for name, pair in found.value if name in RESERVED])
-        self.source = "url" if items.value else ""
-        given = Secret([(_cookie_name(name), value) for name, value in cookies.value])
-        self.cookie_names = [name for name, _ in given.value if name]
-        if not items.value and self.cookie_names:
+        self.as_pasted = (as_written, raw_path, f"?{'&'.join([pair.value for pair in kept])}" if kept else "")
+        items = [(name, _value(pair)) for name, pair in found if name in RESERVED]
+        self.source = "url" if items else ""
+        given = [(_cookie_name(name), value) for name, value in cookies]
+        self.cookie_names = [name for name, _ in given if name]
+        if not items and self.cookie_names:
             self.source = "cookies"
-            items = Secret([(name, value) for name, value in given.value if name])
-        self.names = [name for name, _ in items.value]
-        self._items = dict(items.value)
+            items = [(name, value) for name, value in given if name]
+        self.names = [name for name, _ in items]
+        self._items = dict(items)
 
     def get(self, name: str) -> Secret[str]:
-        return Secret(self._items.get(name, ""))
+        return self._items.get(name, Secret(""))
 
     def rename(self) -> list[str]:
         """Give CloudFront's parameters that are written otherwise their right names, and return how they were written.
 
         An application may have own parameters such as ``policy``: only what is missing is looked for.
         """
-        aliases = {name: _alias(unquote(name.partition("=")[0])) for name in self.own}
-        found = set(aliases.values()) | set(self.names)
+        aliased = [(_alias(_name(pair)), pair) for pair in map(Secret, self.own)]
+        found = {name for name, _ in aliased} | set(self.names)
         if "Signature" not in found or not {"Key-Pair-Id", "Expires", "Policy"} & found:
             return []
         has_end = "Policy" in self.names or "Expires" in self.names
         renamed = []
-        for pair in Secret(list(self.own)).value:
-            name = aliases[pair]
+        for name, pair in aliased:
             if name and name not in self._items and not (name in ("Expires", "Policy") and has_end):
-                self._items[name] = unquote(pair.partition("=")[2])
+                self._items[name] = _value(pair)
                 self.names.append(name)
-                self.own.remove(pair)
-                renamed.append(f"{unquote(pair.partition('=')[0])[:40]} for {name}")
+                self.own.remove(pair.value)
+                renamed.append(f"{_name(pair)[:40]} for {name}")
         self.source = "url"
         return renamed
+
+    @property
+    def own_names(self) -> set[str]:
+        """The names of the own parameters, decoded."""
+        return {_name(pair) for pair in map(Secret, self.own)}
 
     @property
     def target(self) -> str:
@@ -177,13 +179,12 @@ class Reading:
         return f"{self.scheme}://{self.host}{self.target}" if self.host else self.target
 
 
-def read(text: Secret[str], cookies: Cookies | None, report: Report) -> Reading:
+def read(text: Secret[str], cookies: Secret[Cookies | None], report: Report) -> Reading:
     """Return what a text and cookies say, repaired where it is damaged."""
-    jar = Secret(_jar(Secret(cookies)))
-    del cookies
+    jar = _jar(cookies)
     text = Secret(_unpacked(text))
     if _COOKIE.search(text.value) and not re.search(r"https?:/|\?", text.value):
-        jar = Secret([*jar.value, *_jar(text)])
+        jar += _jar(Secret(text.value))
         text = Secret("")
     for repair in _REPAIRS:
         undone = Secret(repair.undo(text.value))
@@ -210,21 +211,22 @@ def _unpacked(text: Secret[str]) -> str:
 
 def _count(text: Secret[str]) -> int:
     """Return how many of CloudFront's parameters a server would find, less those that are damaged."""
-    query = Secret(text.value.partition("#")[0].partition("?")[2])
-    names = [unquote(pair.partition("=")[0]) for pair in query.value.split("&")]
-    spaced = Secret([pair for pair in query.value.split("&") if re.search(r"\s|\\\Z", pair)])
-    return 2 * len([name for name in names if name in RESERVED]) - len(spaced.value)
+    pairs = _pairs(text.value.partition("#")[0].partition("?")[2])
+    names = [_name(pair) for pair in pairs]
+    damaged = [pair for pair in pairs if re.search(r"\s|\\\Z", pair.value)]
+    return 2 * len([name for name in names if name in RESERVED]) - len(damaged)
 
 
-def _jar(cookies: Secret[Cookies | None]) -> list[tuple[str, str]]:
+def _jar(cookies: Secret[Cookies | None]) -> list[tuple[str, Secret[str]]]:
     """Return cookies as pairs: of a header, of several Set-Cookie lines, of a mapping or of pairs."""
     if cookies.value is None:
         return []
     if isinstance(cookies.value, str):
-        found = re.findall(r"([^\s;=:,]+)=([^;\s]*)", cookies.value[:MAX_TEXT])
-        return [(str(name), str(value).strip('"')) for name, value in found]
-    given = Secret(cookies.value.items() if isinstance(cookies.value, Mapping) else cookies.value)
-    return [(str(name), str(value)) for name, value in given.value]
+        found = Secret(re.findall(r"([^\s;=:,]+)=([^;\s]*)", cookies.value[:MAX_TEXT]))
+    else:
+        given = Secret(cookies.value.items() if isinstance(cookies.value, Mapping) else cookies.value)
+        found = Secret(list(given.value))
+    return [(str(item.value[0]), Secret(str(item.value[1]).strip('"'))) for item in map(Secret, found.value)]
 
 
 def _cookie_name(name: str) -> str:
@@ -236,8 +238,16 @@ def _alias(name: str) -> str:
     return _ALIASES.get(plain, "")
 
 
-def _pairs(query: str) -> list[str]:
-    return query.split("&") if query else []
+def _pairs(query: str) -> list[Secret[str]]:
+    return [*map(Secret, query.split("&"))] if query else []
+
+
+def _name(pair: Secret[str]) -> str:
+    return unquote(pair.value.partition("=")[0])
+
+
+def _value(pair: Secret[str]) -> Secret[str]:
+    return Secret(unquote(pair.value.partition("=")[2]))
 
 
 def _encoded(text: str, also: str) -> str:

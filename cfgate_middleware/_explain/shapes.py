@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from typing import Any
-from urllib.parse import unquote
 
 from cfgate_middleware._core.policy import MAX_EPOCH, CustomPolicy
 from cfgate_middleware._core.problems import Secret
@@ -46,7 +45,7 @@ _OTHERS = (
 
 def check_origin(reading: Reading, report: Report) -> bool:
     """Add what says that the URL is not CloudFront's at all; return whether anything is left to check."""
-    names = {unquote(pair.partition("=")[0]) for pair in reading.own}
+    names = reading.own_names
     lower = {name.lower() for name in names}
     if lower & {"x-amz-signature", "x-amz-algorithm", "x-amz-credential"} or "awsaccesskeyid" in lower:
         where = (

@@ -202,7 +202,7 @@ def hypotheses(parts: Parts, changes: list[list[Change]], shapes: list[ShapeChan
     seen: Secret[set[bytes]] = Secret(set())
     for chosen in combined([*changes, shapes]):
         shape = next((change.value for _, change in chosen if isinstance(change, ShapeChange)), canned)
-        message = Secret(shape((made := changed(parts, chosen)).url, made.end))
+        message = shape((made := changed(parts, chosen)).url, made.end)
         if message.value not in seen.value:
             seen.value.add(message.value)
             yield Hypothesis(tuple(change for _, change in chosen), message)
