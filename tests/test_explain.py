@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 import hypothesis
 import pytest
@@ -27,6 +27,7 @@ from cfgate_middleware._core.urls import RESERVED
 from cfgate_middleware._explain import case, policies, reading, shapes, signatures
 from cfgate_middleware._keys.pem import PublicKey
 from cfgate_middleware.explain import Explanation, explain
+from cfgate_middleware.verify import KeyGroup, VerificationError, verify_url
 from tests.conftest import KEY_PAIR_ID, KEYS, NOW
 from tests.leaks import leaks_among, leaks_in, locals_of
 from tests.signed import BASE_URL, as_cookies, canned_items, items, with_items
@@ -211,6 +212,7 @@ FIRST: dict[str, list[Any]] = {
         custom(f"{D}/a", signer=RSA).replace(KEY_PAIR_ID, EC_ID),
     ],
     "unknown-key": [
+        canned(f"{D}/a", Key_Pair_Id=f"{EC_ID}%0A"),
         (GOOD, {"public_keys": {KEY_PAIR_ID: PUBLIC[KEY_PAIR_ID]}}),
         (canned(f"{D}/a", signer=RSA), {"public_keys": {EC_ID: PUBLIC[EC_ID]}}),
     ],
@@ -231,6 +233,7 @@ FIRST: dict[str, list[Any]] = {
         canned(f"{D}/a", Key_Pair_Id="E1ABCDEF2GHIJK"),
     ],
     "name-case": [
+        (f"{D}/a", {"cookies": {name.lower(): value for name, value in COOKIES.items()}}),
         GOOD.replace("Key-Pair-Id", "Key-Pair-ID"),
         GOOD.replace("Key-Pair-Id", "KeyPairId"),
         GOOD.replace("Expires", "expires").replace("Signature", "signature"),
@@ -243,6 +246,7 @@ FIRST: dict[str, list[Any]] = {
         recoded(canned(f"{D}/c", signer=RSA), lambda text: urlsafe(text).rstrip("=")),
         re.sub("(Signature=.{300})[^&]*", r"\1", canned(f"{D}/a", signer=RSA)),
         recoded(GOOD, lambda text: base64.b64decode(text).hex()),
+        recoded(canned(f"{D}/d", signer=RSA), lambda text: quote(f"{text[:76]}\n{text[76:]}", "")),
         (GOOD, {"response": XML.format("MalformedSignature", "Could not unencode Signature", "")}),
     ],
     "raw-ecdsa": [raw(GOOD), raw(canned(f"{D}/b"))],
@@ -473,6 +477,78 @@ def test_cookies_are_read_in_any_form(text: str) -> None:
     assert run(f"{D}/a", cookies=text).verdict == "served"
     assert run(f"{D}/a", cookies=list(COOKIES.items())).verdict == "served"
     assert run(text).findings == ()
+
+
+def test_a_half_url_is_completed() -> None:
+    """A URL without a host is checked for the first host that is given."""
+    assert run(GOOD.removeprefix(D), hosts=[D]).verdict == "served"
+    assert codes(GOOD.removeprefix(D), hosts=["cdn.example.com", D]) == ["host"]
+
+
+SPELLERS: dict[str, Callable[[str], str]] = {
+    "decoded": lambda name: name,
+    "RFC 3986": lambda name: quote(name, ""),
+    "Python": quote,
+    "encodeURI": lambda name: quote(name, ";,/?:@&=+$-_.!~*'()#"),
+    "encodeURIComponent": lambda name: quote(name, "-_.!~*'()"),
+    "form": quote_plus,
+    "twice": lambda name: quote(quote(name, ""), ""),
+    "lower case": lambda name: re.sub("%..", lambda match: match[0].lower(), quote(name, "")),
+}
+NAMES = [
+    "a b",
+    "a+b",
+    "é",
+    "it's",
+    "(x)",
+    "日本.pdf",
+    "a&b",
+    "a,b;c",
+    "a@b:c",
+    "50% off",
+    "a=b",
+    "[x]",
+    "{y}",
+    "$1",
+    "a!b",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("signed", SPELLERS)
+@pytest.mark.parametrize("signer", [RSA, ECDSA], ids=["RSA", "ECDSA"])
+def test_every_spelling_is_recognised(name: str, signed: str, signer: Signer) -> None:
+    """Whatever spelling was signed, and whatever other one is sent, the spelling or what browsers do is named."""
+    resource = f"{D}/{SPELLERS[signed](name)}"
+    for speller in SPELLERS.values():
+        sent = f"{D}/{speller(name)}"
+        if sent != resource and not re.search("[?#]|%(?![0-9a-fA-F]{2})", sent):
+            first = codes(canned(resource, sent, signer=signer))[:1]
+            assert first in ([], ["spelling"], ["browser-rewrites"])
+            assert first or quote(sent, "/:%+,;@&=$()!'[]|") == resource
+
+
+EDITS = st.lists(
+    st.tuples(st.integers(0, 400), st.integers(0, 3), st.sampled_from(["", "a", "%41", "&", "=", "_", "1"]))
+)
+
+
+@many
+@given(
+    st.sampled_from([GOOD, custom(f"{D}/a?b=1"), canned(f"{D}/a", signer=RSA)]), EDITS.filter(len), st.integers(0, 2)
+)
+def test_the_verdict_is_the_verifier_s(url: str, edits: list[tuple[int, int, str]], late: int) -> None:
+    """A damaged URL is served exactly if the verifier takes it."""
+    for place, length, text in edits:
+        place = max(place % len(url), len(D) + 1)
+        url = url[:place] + text + url[place + length :]
+    now = END - 1 + late
+    try:
+        verify_url(url.removeprefix(D), base_url=D, key_group=KeyGroup(PUBLIC), now=now)
+    except VerificationError:
+        assert run(url, now=now).verdict == "refused"
+    else:
+        assert run(url, now=now).verdict == "served"
 
 
 UNDECIDED = {

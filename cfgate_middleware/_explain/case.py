@@ -57,6 +57,8 @@ class Case:
     ) -> None:
         self._reading, self._report, self._keys, self._hosts, self._now = reading, report, keys, hosts, now
         self._viewer_address = viewer_address
+        if reading.source and not reading.host and hosts:
+            reading.scheme, reading.host = "https", hosts[0]
         self._most = MAX_HYPOTHESES
         self._key_pair_id = reading.get("Key-Pair-Id").value.strip()[:64]
 
@@ -116,7 +118,7 @@ class Case:
             policies.shape_changes(self._viewer_address or "127.0.0.1"),
         )
         yield next(every)
-        if reading.source == "url" and (pasted := "".join(reading.as_pasted)) != reading.url:
+        if reading.has_host and (pasted := "".join(reading.as_pasted)) != reading.url:
             change = Change(
                 _rewriting(reading), "the URL was signed as it is in the text, but it is sent otherwise", pasted
             )
@@ -277,7 +279,11 @@ class Case:
     def _covering(self, resource: str) -> list[Change]:
         """Return the changes after which a policy covers the URL."""
         reading = self._reading
-        if (pasted := "".join(reading.as_pasted)) != reading.url and not mismatch(resource, pasted):
+        if (
+            (pasted := "".join(reading.as_pasted)) != reading.url
+            and reading.has_host
+            and not mismatch(resource, pasted)
+        ):
             text = "the policy was made for the URL as it is in the text, but it is sent otherwise"
             return [Change(_rewriting(reading), text, "")]
         hosts = [re.sub(r"\A[a-z*]+://", "", resource).partition("/")[0][:255], *self._all_hosts()]

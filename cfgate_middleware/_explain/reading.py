@@ -106,12 +106,25 @@ class Reading:
     Attributes:
         scheme, host, path: as they arrive; the host is "" if the text has none.
         own: pairs of the query that are not CloudFront's, in order, in their own spelling.
-        as_pasted: scheme and host, path and query as they are in the text.
+        as_pasted: scheme and host, path and query as they are in the text; ``has_host`` says if it has the first two.
         names: names of CloudFront's items, in order.
         source: "url", "cookies" or "".
+        near_cookies: names that are almost those of CloudFront's cookies.
     """
 
-    __slots__ = ("_items", "as_pasted", "cookie_names", "host", "names", "own", "path", "scheme", "source")
+    __slots__ = (
+        "_items",
+        "as_pasted",
+        "cookie_names",
+        "has_host",
+        "host",
+        "near_cookies",
+        "names",
+        "own",
+        "path",
+        "scheme",
+        "source",
+    )
 
     def __init__(self, text: Secret[str], cookies: list[tuple[str, Secret[str]]]) -> None:
         match = Secret(_URL.fullmatch(text.value))
@@ -128,12 +141,14 @@ class Reading:
         found = [(_name(pair), pair) for pair in _pairs(groups.value[3])]
         kept = [pair for name, pair in found if name not in RESERVED]
         self.own = [_encoded(pair.value, " \"<>'") for pair in kept]
-        as_written = f"{groups.value[0]}://{host}" if host else ""
+        self.has_host = match.value is not None and bool(groups.value[0] and host)
+        as_written = f"{groups.value[0]}://{host}"
         self.as_pasted = (as_written, raw_path, f"?{'&'.join([pair.value for pair in kept])}" if kept else "")
         items = [(name, _value(pair)) for name, pair in found if name in RESERVED]
         self.source = "url" if items else ""
         given = [(_cookie_name(name), value) for name, value in cookies]
         self.cookie_names = [name for name, _ in given if name]
+        self.near_cookies = [name for name, _ in cookies if _alias(name) and not _cookie_name(name)]
         if not items and self.cookie_names:
             self.source = "cookies"
             items = [(name, value) for name, value in given if name]

@@ -72,6 +72,14 @@ def check_origin(reading: Reading, report: Report) -> bool:
         if other and "Key-Pair-Id" not in reading.names:
             report.add(Certainty.SURE, "no-key-id", f"there is no Key-Pair-Id; the URL looks like {other}'s", _ID_CURE)
         return True
+    if len(reading.near_cookies) > 1:
+        report.add(
+            Certainty.SURE,
+            "name-case",
+            f"cookies have other names than CloudFront's: {masked(', '.join(reading.near_cookies[:5]))}",
+            "write them exactly so: CloudFront-Policy, CloudFront-Signature, CloudFront-Key-Pair-Id",
+        )
+        return False
     what = "the URL has none of CloudFront's parameters, and no CloudFront- cookies are given"
     report.add(
         Certainty.SURE if reading.host or reading.own else Certainty.LIKELY,
@@ -140,6 +148,9 @@ def _check_key_pair_id(reading: Reading, report: Report) -> None:
         if re.fullmatch(pattern, key_pair_id.value[:5000]):
             report.add(Certainty.SURE, code, text.format(start=key_pair_id.value[:4]) + more, _ID_CURE)
             return
+    if key_pair_id.value and key_pair_id.value != reading.get("Key-Pair-Id").value:
+        text = "the key pair id has white space around it (CloudFront says InvalidKey)"
+        report.add(Certainty.SURE, "unknown-key", text, "strip it where it is read, for example from a file")
 
 
 def read_base64(reading: Reading, name: str, report: Report) -> list[Decoded]:

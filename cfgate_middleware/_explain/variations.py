@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import combinations
 from typing import NamedTuple
-from urllib.parse import quote, unquote
+from urllib.parse import quote, quote_plus, unquote
 
 from cfgate_middleware._core.problems import Secret
 from cfgate_middleware._explain.policies import Change, Hypothesis, ShapeChange, canned
@@ -23,6 +23,18 @@ _ENCODE_URI = ";,/?:@&=+$-_.!~*'()#"
 _ENCODE_COMPONENT = "-_.!~*'()"
 
 AnyChange = Change | ShapeChange
+
+_ENCODINGS: list[tuple[str, Callable[[str], str]]] = [
+    ("with every other character encoded (RFC 3986)", lambda name: quote(name, "/")),
+    ("as encodeURI encodes", lambda name: quote(name, _ENCODE_URI)),
+    ("as encodeURIComponent encodes", lambda name: quote(name, "/" + _ENCODE_COMPONENT)),
+    ("as this package encodes", lambda name: quote(name, "/!&(),=:@")),
+    ("as forms encode, spaces as +", lambda name: quote_plus(name, "/")),
+    ("encoded with lower-case digits", lambda name: _hex_case(quote(name, "/"), str.lower)),
+    ("encoded twice", lambda name: quote(quote(name, "/"), "/")),
+    ("decoded", str),
+    ("decoded, spaces as +", lambda name: name.replace(" ", "+")),
+]
 
 
 def scheme_changes(scheme: str) -> list[Change]:
@@ -54,40 +66,43 @@ def host_changes(scheme: str, host: str, hosts: Iterable[str]) -> list[Change]:
 
 def path_changes(path: str) -> list[Change]:
     """Return other spellings of a path, as signers and clients are known to write it."""
-    decoded, twice = unquote(path), unquote(unquote(path))
-    plus = decoded.replace("+", " ")
+    plain = unquote(path)
     found = [
-        ("decoded", decoded),
-        ("decoded, with + for a space", decoded.replace(" ", "+")),
-        ("decoded, with a space for +", plus),
-        ("with other characters encoded (RFC 3986)", quote(decoded, "/")),
-        ("with other characters encoded (encodeURI)", quote(decoded, _ENCODE_URI)),
-        ("with other characters encoded (encodeURIComponent)", quote(decoded, "/" + _ENCODE_COMPONENT)),
-        ("with other characters encoded", quote(decoded, "/!&(),=:@")),
+        ("decoded", plain),
         ("with spaces as +", path.replace("%20", "+")),
         ("with + as %20", path.replace("+", "%20")),
-        ("with + as %2B", path.replace("+", "%2B")),
-        ("with spaces as +, encoded", quote(decoded, "/" + _ENCODE_COMPONENT).replace("%20", "+")),
-        ("with its slashes encoded", "/" + quote(decoded.lstrip("/"), "")),
-        ("with its first slash encoded too", quote(decoded, _ENCODE_COMPONENT)),
         ("encoded once more", quote(path, _ENCODE_URI)),
-        ("encoded once, where it is sent encoded twice", decoded if decoded != twice else path),
-        ("decoded twice", twice),
+        ("with its slashes encoded", "/" + quote(plain.lstrip("/"), "")),
+        ("with its first slash encoded too", quote(plain, _ENCODE_COMPONENT)),
         ("with ~ encoded", path.replace("~", "%7E")),
         ("with lower-case hexadecimal digits", _hex_case(path, str.lower)),
         ("with upper-case hexadecimal digits", _hex_case(path, str.upper)),
-        ("in Latin-1 instead of UTF-8", quote(decoded, "/", "latin-1", "replace")),
-        ("in another Unicode form (NFC)", quote(unicodedata.normalize("NFC", decoded), "/")),
-        ("in another Unicode form (NFD)", quote(unicodedata.normalize("NFD", decoded), "/")),
         ("with two slashes at its begin", "/" + path),
         ("without its first slash", path[1:]),
         ("with its repeated slashes folded", re.sub("/+", "/", path)),
         ("without the slash at its end", path.rstrip("/")),
         ("with a slash at its end", path + "/"),
+    ]
+    names = [("", plain), (", + read as a space", plain.replace("+", " "))]
+    names += [(f"{how}, decoded twice", unquote(name)) for how, name in names]
+    for how, name in names:
+        found += [(f"{encoding}{how}", encode(name)) for encoding, encode in _ENCODINGS]
+    found += [
+        ("in Latin-1 instead of UTF-8", quote(plain, "/", "latin-1", "replace")),
+        ("in another Unicode form (NFC)", quote(unicodedata.normalize("NFC", plain), "/")),
+        ("in another Unicode form (NFD)", quote(unicodedata.normalize("NFD", plain), "/")),
         ("in lower case", path.lower()),
         ("with backslashes", path.replace("/", "\\")),
     ]
-    return [Change("spelling", f"the path was signed {how}", value) for how, value in found if value != path]
+    return _distinct("spelling", "the path was signed", found, path)
+
+
+def _distinct(code: str, what: str, found: Iterable[tuple[str, str]], plain: str) -> list[Change]:
+    """Return the changes that are one, each value once."""
+    values: dict[str, str] = {}
+    for how, value in found:
+        values.setdefault(value, how)
+    return [Change(code, f"{what} {how}", value) for value, how in values.items() if value != plain]
 
 
 def query_changes(own: list[str]) -> list[Change]:
@@ -132,9 +147,9 @@ def query_changes(own: list[str]) -> list[Change]:
         ("without empty parts", "&".join(pair for pair in own if pair)),
         ("without = where a value is empty", "&".join(pair.removesuffix("=") for pair in own)),
     ]
-    spelled = [
-        Change("query-spelling", f"the query was signed {how}", f"?{value}") for how, value in found if value != text
-    ]
+    spelled = _distinct(
+        "query-spelling", "the query was signed", [(how, f"?{value}") for how, value in found], f"?{text}"
+    )
     orders = [("sorted", sorted(own)), ("in the opposite order", own[::-1])]
     spelled += [
         Change("query-changed", f"the query was signed {how}", f"?{'&'.join(pairs)}")
