@@ -344,6 +344,7 @@ def test_what_is_said_of_two_mistakes() -> None:
         ("own query", "utm_source=1"),
         ("form", "canned policy (this one URL, until Expires)"),
         ("key", f"{EC_ID}, ECDSA P-256, SHA1"),
+        ("signed by", f"{EC_ID}, ECDSA P-256, SHA256"),
         ("until", "2027-01-15 07:50:00Z (10 minutes ago)"),
     )
 

@@ -162,11 +162,9 @@ class Case:
     def _add_key(self) -> None:
         key = self._keys.get(self._key_pair_id)
         marker = self._reading.get("Hash-Algorithm").value or "SHA1"
-        known = f"{key.kind}, " if key else ""
+        shown = "no id" if shapes.ID_CODES & set(self._report.codes) else masked_id(self._key_pair_id)
         hash_name = marker if marker in ("SHA1", "SHA256") else "unknown hash algorithm"
-        self._report.fact(
-            "key", f"{masked_id(self._key_pair_id)}, {known}{hash_name}" if self._key_pair_id else "no id"
-        )
+        self._report.fact("key", ", ".join([shown, *([key.kind] if key else []), hash_name]))
 
     def _add_policy(self, policy: CustomPolicy) -> None:
         self._report.fact("covers", masked(policy.resource.partition("?")[0]))
@@ -222,6 +220,8 @@ class Case:
                 "put the public key into the behaviour's key group, and keep it there until the last URL has expired",
             )
             return
+        if {"no-expires", "alphabet", "malformed-policy"} & set(self._report.codes):
+            return
         self._report.add(
             Certainty.LAST,
             "bad-signature",
@@ -237,6 +237,9 @@ class Case:
             report.add(proven, change.code, change.text, _CURES[change.code])
         if proof.form:
             self._add_form(proof.form, proven)
+        if (proof.key_pair_id, proof.hash_algorithm) != (self._key_pair_id, marker):
+            kind = self._keys[proof.key_pair_id].kind
+            report.fact("signed by", f"{proof.key_pair_id}, {kind}, {proof.hash_algorithm}")
         if proof.key_pair_id != self._key_pair_id and not shapes.ID_CODES & set(report.codes):
             report.add(
                 proven,

@@ -8,10 +8,12 @@ from datetime import UTC, datetime
 from enum import IntEnum
 
 # What an access token, a key or a cut signature can look like.
-_LONG_RUN = re.compile(r"[A-Za-z0-9+/~_=%-]{48,}|eyJ[A-Za-z0-9+/~_=%-]*")
+_LONG_RUN = re.compile(
+    r"(?=[a-z0-9+~_=%-]*[A-Z])(?=[A-Z0-9+~_=%-]*[a-z])(?=[A-Za-z+~_=%-]*[0-9])[A-Za-z0-9+~_=%-]{48,}|eyJ[A-Za-z0-9+/~_=%-]*"
+)
 _SECRET_PAIR = re.compile(
     r"(?i)((?:sign|policy|token|secret|credential|auth|passw|session|cookie|\bkey|[._-]key|\bsig|hdn)[A-Za-z0-9_-]*"
-    r"(?:=|%3D|:)\s*)[^&;\s#]+"
+    r"(?:=|%3D))[^&;\s#]+"
 )
 _SHOWN_ID = re.compile(r"[A-Za-z0-9]{1,32}")
 
@@ -106,7 +108,7 @@ def span(seconds: float) -> str:
     for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60)):
         if seconds >= size * (2 if unit != "minute" else 1):
             return _counted(int(seconds // size), unit)
-    return _counted(int(seconds), "second")
+    return _counted(int(seconds), "second") if seconds >= 1 else "less than a second"
 
 
 def _counted(number: int, unit: str) -> str:
