@@ -14,7 +14,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from cfgate_middleware._core.problems import Secret, shown
-from cfgate_middleware._explain.case import Case, add_too_long
+from cfgate_middleware._explain.case import Case
+from cfgate_middleware._explain.conditions import add_too_long
 from cfgate_middleware._explain.findings import Explanation, Finding, Report
 from cfgate_middleware._explain.reading import MAX_TEXT, Cookies, read
 from cfgate_middleware._explain.responses import read_response

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from ipaddress import IPv4Network
 from itertools import islice
 
 from cfgate_middleware._core.policy import CustomPolicy
 from cfgate_middleware._core.urls import MAX_URL
 from cfgate_middleware._explain import policies, shapes, variations
-from cfgate_middleware._explain.findings import Certainty, Report, at, masked, masked_id, span
+from cfgate_middleware._explain.conditions import add_too_long, check_address, check_times
+from cfgate_middleware._explain.findings import Certainty, Report, masked, masked_id
 from cfgate_middleware._explain.policies import Change, Hypothesis
 from cfgate_middleware._explain.reading import Reading
 from cfgate_middleware._explain.signatures import MAX_HYPOTHESES, Proof, Prover, is_der
 from cfgate_middleware._keys.pem import PublicKey
-from cfgate_middleware.verify import is_within, mismatch
+from cfgate_middleware.verify import mismatch
 
-_LONG = 366 * 86400
 _MAX_COVERING = 250  # changes of a URL that are tried on a custom policy
 _CURES = {
     "spelling": "sign exactly the bytes that are sent: encode first, sign second",
@@ -31,16 +30,6 @@ _CURES = {
     "milliseconds": "sign and send the same number of whole seconds",
     "json": "sign exactly the policy that CloudFront rebuilds, without white space, or send the policy as Policy",
 }
-
-
-def add_too_long(report: Report, length: int) -> None:
-    """Add that a URL is longer than CloudFront takes."""
-    report.add(
-        Certainty.SURE,
-        "too-long",
-        f"the URL has {length} characters; CloudFront answers more than {MAX_URL} bytes with 414",
-        "use signed cookies, or a shorter policy",
-    )
 
 
 class Case:
@@ -107,23 +96,23 @@ class Case:
         self._add_key()
         is_verified = self._verify(self._canned_hypotheses(end)) if end else self._verify(iter(()))
         if end:
-            self._check_times(int(end), None)
+            check_times(self._report, self._now, int(end), None)
         return is_verified
 
     def _canned_hypotheses(self, end: str) -> Iterator[Hypothesis]:
         reading, parts = self._reading, self._parts(end)
+        yield Hypothesis((), policies.canned(parts.url, end))
         every = variations.hypotheses(
             parts,
             [*self._changes(self._all_hosts()), variations.end_changes(end)],
             policies.shape_changes(self._viewer_address or "127.0.0.1"),
         )
-        yield next(every)
         if reading.has_host and (pasted := "".join(reading.as_pasted)) != reading.url:
             change = Change(
                 _rewriting(reading), "the URL was signed as it is in the text, but it is sent otherwise", pasted
             )
             yield Hypothesis((change,), policies.canned(pasted, end))
-        yield from every
+        yield from (one for one in every if one.changes)
 
     def _parts(self, end: str) -> variations.Parts:
         reading = self._reading
@@ -155,8 +144,8 @@ class Case:
         is_verified = self._verify(one for data in decoded[:1] for one in policies.rewritten(data.data, encoded))
         if policy:
             self._check_coverage(policy)
-            self._check_times(policy.end, policy.start)
-            is_verified = self._check_address(policy) and is_verified
+            check_times(report, self._now, policy.end, policy.start)
+            is_verified = check_address(report, policy, self._viewer_address) and is_verified
         return is_verified
 
     def _add_key(self) -> None:
@@ -296,58 +285,6 @@ class Case:
             if not mismatch(resource, variations.changed(parts, chosen).url):
                 return [change for _, change in chosen if isinstance(change, Change)]
         return []
-
-    def _check_times(self, end: int, start: int | None) -> None:
-        report, now = self._report, self._now
-        if "milliseconds" in report.codes and end > 10**11:
-            report.fact("until", f"{at(end // 1000, now)}, if milliseconds were meant")
-            return
-        if start is not None:
-            report.fact("from", at(start, now))
-        report.fact("until", at(end, now))
-        if start is not None and now <= start:
-            report.add(
-                Certainty.TIME,
-                "not-yet",
-                f"access begins in {span(start - now)}",
-                "check both clocks; sign a start some minutes in the past, or none",
-            )
-        if now >= end:
-            is_length = end < 10**8
-            report.add(
-                Certainty.TIME,
-                "expired",
-                "Expires is a length of time, not a time" if is_length else f"it expired {span(now - end)} ago",
-                "add the current time in epoch seconds"
-                if is_length
-                else "sign a new one; if it is new, the signer's clock is behind",
-            )
-        elif end - now > _LONG:
-            report.add(
-                Certainty.NOTE,
-                "long",
-                f"access lasts {span(end - now)}, and nothing but removing the key ends it",
-                "sign for minutes or hours",
-            )
-
-    def _check_address(self, policy: CustomPolicy) -> bool:
-        if policy.ip_address is None or is_within(self._viewer_address, policy.ip_address):
-            return True
-        if self._viewer_address is None:
-            return IPv4Network(policy.ip_address).prefixlen == 0
-        version = "an IPv6 address, which no policy allows" if ":" in self._viewer_address else "outside of"
-        text = (
-            f"the viewer's address is {version}"
-            if "IPv6" in version
-            else f"the viewer's address is {version} {policy.ip_address}"
-        )
-        self._report.add(
-            Certainty.TIME,
-            "ip",
-            text,
-            "sign without an address: viewers change it, and CloudFront may see another one; or turn IPv6 off",
-        )
-        return False
 
 
 def _rewriting(reading: Reading) -> str:

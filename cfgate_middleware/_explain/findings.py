@@ -6,15 +6,17 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import IntEnum
+from itertools import pairwise
 
-# What an access token, a key or a cut signature can look like.
-_LONG_RUN = re.compile(
-    r"(?=[a-z0-9+~_=%-]*[A-Z])(?=[A-Z0-9+~_=%-]*[a-z])(?=[A-Za-z+~_=%-]*[0-9])[A-Za-z0-9+~_=%-]{48,}|eyJ[A-Za-z0-9+/~_=%-]*"
-)
+# A piece of a signature, key or token of this many characters is not shown.
+_PIECE = 32
+_TOKEN = re.compile(r"%[0-9A-Fa-f]{2}|.", re.DOTALL)
 _SECRET_PAIR = re.compile(
-    r"(?i)((?:sign|policy|token|secret|credential|auth|passw|session|cookie|\bkey|[._-]key|\bsig|hdn)[A-Za-z0-9_-]*"
+    r"(?i)((?:sign|policy|token|secret|credential|auth|passw|session|cookie|\bkey|[._-]key|\bsig|hdn)[A-Za-z0-9_-]{0,40}"
     r"(?:=|%3D))[^&;\s#]+"
 )
+_TURNS = ("Aa", "aA", "A0", "0A", "a0", "0a")
+_JSON = re.compile(r"eyJ[A-Za-z0-9+/~_=-]*")  # in base64
 _SHOWN_ID = re.compile(r"[A-Za-z0-9]{1,32}")
 
 
@@ -83,14 +85,33 @@ class Report:
 
 def masked(text: str) -> str:
     """Return text of a URL as it may be shown: printable, cut short, without what could be a secret."""
-    text = "".join(char if " " <= char <= "~" else "?" for char in text[:4000])
-    text = _LONG_RUN.sub("***", _SECRET_PAIR.sub(r"\1***", text))
+    text = "".join(char if " " <= char <= "~" else "?" for char in text[:2000])
+    text = _SECRET_PAIR.sub(r"\1***", _JSON.sub("***", text.partition("-----BEGIN")[0]))
+    text = _without_random(text)
     return text if len(text) <= 300 else f"{text[:297]}..."
+
+
+def _without_random(text: str) -> str:
+    """Replace what looks random: pieces in which capitals, small letters and digits take turns, as in base64."""
+    tokens: list[str] = _TOKEN.findall(text)
+    kinds = "".join([_kind(one) for one in tokens])
+    hidden = [False] * len(tokens)
+    for start in range(0, len(tokens) - _PIECE // 2, _PIECE // 4):
+        piece = kinds[start : start + _PIECE]
+        turns = sum([one + other in _TURNS for one, other in pairwise(piece)])
+        if set("Aa0") <= set(piece) and turns * 3 > len(piece):
+            hidden[start : start + len(piece)] = [True] * len(piece)
+    shown = "".join(["\0" if is_hidden else one for one, is_hidden in zip(tokens, hidden, strict=True)])
+    return re.sub("\0+", "***", shown)
+
+
+def _kind(char: str) -> str:
+    return "A" if "A" <= char <= "Z" else "a" if "a" <= char <= "z" else "0" if "0" <= char <= "9" else "-"
 
 
 def masked_id(text: str) -> str:
     """Return a key pair id if it has the shape of one, else what kind of text is in its place."""
-    return text if _SHOWN_ID.fullmatch(text) else f"a text of {len(text)} characters"
+    return text if _SHOWN_ID.fullmatch(text) and masked(text) == text else f"a text of {len(text)} characters"
 
 
 def at(epoch: int, now: float) -> str:
