@@ -17,7 +17,7 @@ from cfgate_middleware._explain.signatures import MAX_HYPOTHESES, Proof, Prover,
 from cfgate_middleware._keys.pem import PublicKey
 from cfgate_middleware.verify import mismatch
 
-_MAX_COVERING = 250  # changes of a URL that are tried on a custom policy
+_MAX_COVERING = 150  # changes of a URL that are tried on a custom policy
 _CURES = {
     "spelling": "sign exactly the bytes that are sent: encode first, sign second",
     "query-spelling": "sign exactly the bytes that are sent: encode first, sign second",
@@ -82,8 +82,8 @@ class Case:
 
     def _add_object(self) -> None:
         reading, report = self._reading, self._report
-        origin = f"{reading.scheme}://{reading.host}" if reading.host else ""
-        report.fact("object", masked(origin + reading.path))
+        host = reading.host if re.fullmatch(r"[a-z0-9.:\[\]_-]{0,100}", reading.host) else "***"
+        report.fact("object", (f"{reading.scheme}://{host}" if host else "") + masked(reading.path))
         if reading.own:
             report.fact("own query", masked("&".join(reading.own)))
         if reading.source == "cookies":

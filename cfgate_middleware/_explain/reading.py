@@ -20,7 +20,7 @@ Cookies = str | Mapping[str, str] | Iterable[tuple[str, str]]
 
 _RESERVED_NAMES = "|".join(RESERVED)
 _MENTIONED = re.compile(rf"(?:{_RESERVED_NAMES})=")
-_COOKIE = re.compile(r"(?i)\bCloudFront-([a-z-]+)=([^;\s]*)")
+_COOKIE = re.compile(r"(?i)\bCloudFront-[a-z-]{1,20}=")
 _URL = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.-]*):/+)?([^/?#\\]*)([^?#]*)(?:\?([^#]*))?(?:#.*)?", re.DOTALL)
 _HOST = re.compile(r"(?:[a-z0-9_-]+\.)+[a-z][a-z0-9-]*(?::[0-9]+)?|localhost(?::[0-9]+)?")
 _ALIASES = {re.sub("[^a-z]", "", name.lower()): name for name in RESERVED}
@@ -62,7 +62,7 @@ _REPAIRS = (
         "html-escaped",
         "the URL is still escaped as a JSON string or for a shell (\\u0026, \\/ or \\&)",
         "read it with a JSON parser, or without the backslashes",
-        lambda text: re.sub(r"\\([/?&=:])", r"\1", re.sub(r"\\+u00(26|3[dD])", lambda m: chr(int(m[1], 16)), text)),
+        lambda text: re.sub(r"\\([/?&=:])", r"\1", re.sub(r"\\{1,4}u00(26|3[dD])", lambda m: chr(int(m[1], 16)), text)),
     ),
     _Repair(
         "wrapped",
@@ -208,7 +208,7 @@ def read(text: Secret[str], cookies: Secret[Cookies | None], report: Report) -> 
             text = undone
     if re.search(r"[\r\n\t]", text.value):
         report.add(Certainty.SURE, "wrapped", _WRAPPED, _COPY)
-        text = Secret(re.sub(r"\s*[\r\n\t]+\s*", "", text.value))
+        text = Secret("".join(map(str.strip, re.split(r"[\r\n\t]+", text.value))))
     return Reading(text, jar)
 
 
@@ -237,7 +237,9 @@ def _jar(cookies: Secret[Cookies | None]) -> list[tuple[str, Secret[str]]]:
     if cookies.value is None:
         return []
     if isinstance(cookies.value, str):
-        found = Secret(re.findall(r"([^\s;=:,]+)=([^;\s]*)", cookies.value[:MAX_TEXT]))
+        # Split and not searched for, whose time would be quadratic.
+        pieces = Secret([piece.partition("=") for piece in re.split(r"[;\s]+", cookies.value[:MAX_TEXT])])
+        found = Secret([(name.rpartition(":")[2], value) for name, mark, value in pieces.value if mark])
     else:
         given = Secret(cookies.value.items() if isinstance(cookies.value, Mapping) else cookies.value)
         found = Secret(list(given.value))

@@ -31,6 +31,10 @@ _S3 = {
     ),
     "NoSuchKey": ("S3 has no object of that name; the signature was fine", "check the object's name"),
 }
+_BROWSER = re.compile(
+    r"(?i)blocked by CORS|Cross-Origin Request Blocked|Failed to fetch|NetworkError when attempting|CORS error|"
+    r"Access-Control-Allow-Origin' header|by Access-Control"
+)
 _S3_DENIED = (
     "S3 refused what CloudFront asked for; the signature was fine",
     "check that the object exists (without s3:ListBucket a missing one is a 403), that the bucket policy lets the "
@@ -41,7 +45,7 @@ _S3_DENIED = (
 def read_response(response: Secret[str], report: Report) -> None:
     """Add what a response says; ``response`` is what ``curl -i`` or a browser's console shows."""
     text = Secret(response.value)
-    statuses = re.findall(r"(?m)^\s*HTTP/[0-9.]+ ([0-9]{3})", text.value)
+    statuses = re.findall(r"(?m)^[ \t]*HTTP/[0-9.]+ ([0-9]{3})", text.value)
     if statuses:
         report.fact("response", statuses[-1])
     has_s3_ids = re.search(r"(?im)<(?:RequestId|HostId)>|^x-amz-error-code:|<li>RequestId:", text.value) is not None
@@ -73,11 +77,9 @@ def read_response(response: Secret[str], report: Report) -> None:
 
 
 def _is_from_a_browser(text: Secret[str]) -> bool:
-    return re.search(
-        r"(?i)blocked by CORS|Cross-Origin Request Blocked|Failed to fetch|NetworkError when attempting|Access-Control-"
-        r"Allow-Origin' header|\A\s*(?:status:?|HTTP)?\s*0\s*\Z|by Access-Control|CORS error|Load failed\s*\Z",
-        text.value,
-    ) is not None  # fmt: skip
+    if text.value.strip().lower() in ("0", "status 0", "status: 0", "http 0", "load failed"):
+        return True
+    return _BROWSER.search(text.value) is not None
 
 
 def _access_denied(report: Report) -> None:

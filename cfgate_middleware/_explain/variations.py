@@ -234,10 +234,8 @@ def changed(parts: Parts, chosen: Iterable[tuple[int, AnyChange]]) -> Parts:
 
 def is_s3_host(host: str) -> bool:
     """Return whether a host is one of S3's."""
-    return (
-        re.search(r"(?:\A|\.)s3(?:[.-][a-z0-9-]+)*(?:\.dualstack)?[a-z0-9.-]*\.amazonaws\.com(?:\.cn)?\Z", host)
-        is not None
-    )
+    is_aws = host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
+    return is_aws and re.search(r"(?:\A|\.)s3[.-]", host) is not None
 
 
 def _hex_case(text: str, case: Callable[[str], str]) -> str:
