@@ -10,7 +10,7 @@ from cfgate_middleware._core.policy import CustomPolicy
 from cfgate_middleware._core.urls import MAX_URL
 from cfgate_middleware._explain import policies, shapes, variations
 from cfgate_middleware._explain.conditions import add_too_long, check_address, check_times
-from cfgate_middleware._explain.findings import Certainty, Report, masked, masked_id
+from cfgate_middleware._explain.findings import Certainty, Report, masked, masked_host, masked_id
 from cfgate_middleware._explain.policies import Change, Hypothesis
 from cfgate_middleware._explain.reading import Reading
 from cfgate_middleware._explain.signatures import MAX_HYPOTHESES, Proof, Prover, is_der
@@ -82,7 +82,7 @@ class Case:
 
     def _add_object(self) -> None:
         reading, report = self._reading, self._report
-        host = reading.host if re.fullmatch(r"[a-z0-9.:\[\]_-]{0,100}", reading.host) else "***"
+        host = masked_host(reading.host)
         report.fact("object", (f"{reading.scheme}://{host}" if host else "") + masked(reading.path))
         if reading.own:
             report.fact("own query", masked("&".join(reading.own)))

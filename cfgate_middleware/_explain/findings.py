@@ -16,7 +16,7 @@ _SECRET_PAIR = re.compile(
     r"(?:=|%3D))[^&;\s#]+"
 )
 _TURNS = ("Aa", "aA", "A0", "0A", "a0", "0a")
-_JSON = re.compile(r"eyJ[A-Za-z0-9+/~_=-]*")  # in base64
+_CODED = re.compile(r"eyJ[A-Za-z0-9+/~_=-]*|[0-9A-Fa-f]{100,}")  # JSON in base64, and long hexadecimal texts
 _SHOWN_ID = re.compile(r"[A-Za-z0-9]{1,32}")
 
 
@@ -86,7 +86,7 @@ class Report:
 def masked(text: str) -> str:
     """Return text of a URL as it may be shown: printable, cut short, without what could be a secret."""
     text = "".join(char if " " <= char <= "~" else "?" for char in text[:2000])
-    text = _SECRET_PAIR.sub(r"\1***", _JSON.sub("***", text.partition("-----BEGIN")[0]))
+    text = _SECRET_PAIR.sub(r"\1***", _CODED.sub("***", text.partition("-----BEGIN")[0]))
     text = _without_random(text)
     return text if len(text) <= 300 else f"{text[:297]}..."
 
@@ -107,6 +107,11 @@ def _without_random(text: str) -> str:
 
 def _kind(char: str) -> str:
     return "A" if "A" <= char <= "Z" else "a" if "a" <= char <= "z" else "0" if "0" <= char <= "9" else "-"
+
+
+def masked_host(host: str) -> str:
+    """Return a host if it can be one."""
+    return host if re.fullmatch(r"[a-z0-9.:\[\]_-]{0,100}", host) else "***"
 
 
 def masked_id(text: str) -> str:

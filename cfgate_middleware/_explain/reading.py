@@ -19,7 +19,6 @@ MAX_TEXT = 65536  # characters that are looked at
 Cookies = str | Mapping[str, str] | Iterable[tuple[str, str]]
 
 _RESERVED_NAMES = "|".join(RESERVED)
-_MENTIONED = re.compile(rf"(?:{_RESERVED_NAMES})=")
 _COOKIE = re.compile(r"(?i)\bCloudFront-[a-z-]{1,20}=")
 _URL = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.-]*):/+)?([^/?#\\]*)([^?#]*)(?:\?([^#]*))?(?:#.*)?", re.DOTALL)
 _HOST = re.compile(r"(?:[a-z0-9_-]+\.)+[a-z][a-z0-9-]*(?::[0-9]+)?|localhost(?::[0-9]+)?")

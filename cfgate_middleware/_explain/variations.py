@@ -13,6 +13,7 @@ from typing import NamedTuple
 from urllib.parse import quote, quote_plus, unquote
 
 from cfgate_middleware._core.problems import Secret
+from cfgate_middleware._explain.findings import masked_host
 from cfgate_middleware._explain.policies import Change, Hypothesis, ShapeChange, canned
 
 _TRACKERS = re.compile(
@@ -49,8 +50,9 @@ def scheme_changes(scheme: str) -> list[Change]:
 
 def host_changes(scheme: str, host: str, hosts: Iterable[str]) -> list[Change]:
     """Return other hosts, and none at all, which leaves the scheme out too."""
+    text = f"it was signed for the host {{}}, not for {masked_host(host)}"
     changes = [
-        Change("s3-host" if is_s3_host(name) else "host", f"it was signed for the host {name}, not for {host}", name)
+        Change("s3-host" if is_s3_host(name) else "host", text.format(masked_host(name)), name)
         for name in hosts
         if name != host
     ]
