@@ -185,6 +185,7 @@ FIRST: dict[str, list[Any]] = {
         (canned(f"{D}/a", f"{CNAME}/a"), {"hosts": [D.removeprefix("https://")]}),
         (canned(f"{CNAME}/a", f"{D}/a", signer=RSA), {"hosts": ["d2.cloudfront.net", "cdn.example.com"]}),
         custom(f"{CNAME}/a"),
+        canned(f"{CNAME}/a", f"{CNAME}:8443/a"),
         bytes_signed(canned_policy("/a", END), f"{D}/a"),
     ],
     "s3-host": [
@@ -246,6 +247,8 @@ FIRST: dict[str, list[Any]] = {
         recoded(canned(f"{D}/c", signer=RSA), lambda text: urlsafe(text).rstrip("=")),
         re.sub("(Signature=.{300})[^&]*", r"\1", canned(f"{D}/a", signer=RSA)),
         recoded(GOOD, lambda text: base64.b64decode(text).hex()),
+        recoded(GOOD, lambda text: quote(f"b'{text}'")),
+        recoded(canned(f"{D}/e", signer=RSA), lambda text: quote(quote(text, ""), "")),
         recoded(canned(f"{D}/d", signer=RSA), lambda text: quote(f"{text[:76]}\n{text[76:]}", "")),
         (GOOD, {"response": XML.format("MalformedSignature", "Could not unencode Signature", "")}),
     ],
@@ -347,6 +350,50 @@ def test_what_is_said_of_two_mistakes() -> None:
         ("signed by", f"{EC_ID}, ECDSA P-256, SHA256"),
         ("until", "2027-01-15 07:50:00Z (10 minutes ago)"),
     )
+
+
+def other_policy(change: Callable[[dict[str, Any]], Any]) -> bytes:
+    """Return a custom policy whose statement is changed."""
+    statement = json.loads(document())["Statement"][0]
+    return json.dumps({"Statement": [change(statement) or statement]}).encode()
+
+
+WRONG_POLICIES: dict[str, list[bytes]] = {
+    "is not JSON": [b"\xff", b"[" * 5000, b'{"Statement":'],
+    "not an array": [b"[]", b"{}", b'{"Statement":{}}'],
+    "2 statements": [b'{"Statement":[{},{}]}'],
+    "0 statements": [b'{"Statement":[]}'],
+    "not a string": [other_policy(lambda statement: statement.update(Resource=["a"]))],
+    "no Condition": [other_policy(lambda statement: statement.pop("Condition") and None), b'{"Statement":[{}]}'],
+    "no DateLessThan": [other_policy(lambda statement: statement.update(Condition={}))],
+    "is a string": [document(DateLessThan={"AWS:EpochTime": "1"}), document(DateGreaterThan={"AWS:EpochTime": "1"})],
+    "no AWS:EpochTime": [document(DateLessThan=END), document(DateLessThan={"aws:EpochTime": END})],
+    "milliseconds": [document(DateGreaterThan={"AWS:EpochTime": NOW * 1000})],
+    "decimal point": [document(DateLessThan={"AWS:EpochTime": END + 0.5})],
+    "IPv6": [document(IpAddress={"AWS:SourceIp": "2001:db8::/32"})],
+    "IpAddress is not": [document(IpAddress="203.0.113.7")],
+    "does not know: Effect": [other_policy(lambda statement: statement.update(Effect="Allow"))],
+    "out of range": [document(DateLessThan={"AWS:EpochTime": -1}), document(IpAddress={"AWS:SourceIp": "x"})],
+    "never arrives": [other_policy(lambda statement: statement.update(Resource=f"{D}/é"))],
+}
+
+
+@pytest.mark.parametrize(("policy", "text"), by(WRONG_POLICIES))
+def test_what_is_wrong_with_a_policy_is_said(policy: bytes, text: str) -> None:
+    """Each mistake in a custom policy is named, whatever else is wrong with it."""
+    explanation = run(custom(f"{D}/a", policy))
+    assert explanation.verdict == "refused"
+    assert text in explanation.findings[0].text
+
+
+@pytest.mark.parametrize(
+    "signed", [document() + b"\n", spaced("*").replace(b'"*"', f'"{D}/*"'.encode())], ids=["\\n", " "]
+)
+@pytest.mark.parametrize("signer", [RSA, ECDSA], ids=["RSA", "ECDSA"])
+def test_a_custom_policy_that_is_sent_otherwise_is_recognised(signed: bytes, signer: Signer) -> None:
+    """A custom policy that was written once more before it was sent is proven."""
+    own = {**items(signer, document()), "Signature": to_base64(signer.sign(signed))}
+    assert codes(with_items(f"{D}/a", own)) == ["json"]
 
 
 PAIRS = {
