@@ -24,7 +24,7 @@ from cfgate_middleware import ConfigError, Signer, signed_url
 from cfgate_middleware._core.encoding import from_base64, to_base64
 from cfgate_middleware._core.policy import CustomPolicy, canned_policy
 from cfgate_middleware._core.urls import RESERVED
-from cfgate_middleware._explain import case, policies, reading, shapes, signatures
+from cfgate_middleware._explain import case, malformed, policies, reading, shapes, signatures
 from cfgate_middleware._keys.pem import PublicKey
 from cfgate_middleware.explain import Explanation, explain
 from cfgate_middleware.verify import KeyGroup, VerificationError, verify_url
@@ -636,7 +636,7 @@ def test_the_clock_is_used_by_default() -> None:
 
 FAULTS = [
     (module, name)
-    for module in (case, policies, reading, shapes, signatures)
+    for module in (case, malformed, policies, reading, shapes, signatures)
     for name, value in vars(module).items()
     if callable(value) and not name.startswith("__") and not isinstance(value, type)
 ]

@@ -11,6 +11,7 @@ from cfgate_middleware._core.urls import MAX_URL
 from cfgate_middleware._explain import policies, shapes, variations
 from cfgate_middleware._explain.conditions import add_too_long, check_address, check_times
 from cfgate_middleware._explain.findings import Certainty, Report, masked, masked_host, masked_id
+from cfgate_middleware._explain.malformed import check_policy
 from cfgate_middleware._explain.policies import Change, Hypothesis
 from cfgate_middleware._explain.reading import Reading
 from cfgate_middleware._explain.signatures import MAX_HYPOTHESES, Proof, Prover, is_der
@@ -137,7 +138,7 @@ class Case:
         decoded = shapes.read_base64(reading, "Policy", report)
         report.fact("form", "custom policy")
         self._add_key()
-        policy = shapes.check_policy(decoded[0].data, report) if decoded else None
+        policy = check_policy(decoded[0].data, report) if decoded else None
         if policy:
             self._add_policy(policy)
         encoded = reading.get("Policy")
