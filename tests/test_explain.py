@@ -297,15 +297,20 @@ FIRST: dict[str, list[Any]] = {
     "no-expires": [canned(f"{D}/a", Expires="-"), canned(f"{D}/a", Expires="NaN"), canned(f"{D}/a", Expires="-5")],
     "too-long": [f"{D}/" + "a" * 8192 + "?Expires=1&Signature=a&Key-Pair-Id=K1", "a" * 10_000_000],
     "bad-signature": [bytes_signed(b"what nobody thinks of", f"{D}/a", signer) for signer in (ECDSA, RSA)],
-    "cloudfront-refused": [(GOOD, {"response": DENIED}), (GOOD, {"response": f"HTTP/2 403\n\n{DENIED}"})],
+    "cloudfront-refused": [
+        (GOOD, {"response": "HTTP/2 403\ncontent-type: text/xml\nserver: CloudFront\n\n"}),
+        (GOOD, {"response": DENIED}), (GOOD, {"response": f"HTTP/2 403\n\n{DENIED}"})],
     "s3-refused": [
         (GOOD, {"response": S3_DENIED}),
         (GOOD, {"response": S3_DENIED.replace("Access Denied", "Only one auth mechanism allowed")}),
         (GOOD, {"response": "HTTP/1.1 403 Forbidden\nx-amz-request-id: A\n\n"}),
+        (GOOD, {"response": "HTTP/1.1 403 Forbidden\nContent-Type: application/xml\nServer: AmazonS3\n\n"}),
         (GOOD, {"response": "HTTP/1.1 403\n\n<ul><li>Code: AccessDenied</li><li>RequestId: A</li></ul>"}),
     ],
     "not-signed-at-all": [(GOOD, {"response": XML.format("MissingKey", text, "")}) for text in ("Missing", "")],
-    "blocked-before": [(GOOD, {"response": HTML}), (GOOD, {"response": HTML.partition("\n\r\n")[2]})],
+    "blocked-before": [
+        (GOOD, {"response": "HTTP/2 403\ncontent-type: text/html\nserver: CloudFront\n\n"}),
+        (GOOD, {"response": HTML}), (GOOD, {"response": HTML.partition("\n\r\n")[2]})],
     "invalid-key": [(GOOD, {"response": XML.format("InvalidKey", "Unknown Key", "")})] * 2,
     "cors": [
         (GOOD, {"response": "TypeError: Failed to fetch"}),

@@ -95,6 +95,12 @@ def test_imports_only_point_downwards(clone: Path) -> None:
         ("_core/policy", "from cfgate_middleware._core import gate", "_core.policy -> cfgate_middleware._core.gate "),
         ("_keys/ring", "import cryptography.x509", "- cfgate_middleware._keys.ring -> cryptography "),
         ("_keys/sources", "import botocore", "- cfgate_middleware._keys.sources -> botocore "),
+        ("_explain/newcomer", "", "- cfgate_middleware._explain.newcomer\n"),
+        (
+            "views",
+            "import cfgate_middleware._explain.case",
+            "- cfgate_middleware.views -> cfgate_middleware._explain.case ",
+        ),
         ("views", "import cfgate_middleware.verify", "- cfgate_middleware.views -> cfgate_middleware.verify "),
     ],
 )

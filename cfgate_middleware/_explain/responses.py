@@ -49,6 +49,11 @@ def read_response(response: Secret[str], report: Report) -> None:
     if statuses:
         report.fact("response", statuses[-1])
     has_s3_ids = re.search(r"(?im)<(?:RequestId|HostId)>|^x-amz-error-code:|<li>RequestId:", text.value) is not None
+    # Headers alone, as curl -I shows them: CloudFront's check answers in XML, what comes before it with a page.
+    is_refused = statuses[-1:] == ["403"]
+    is_cloudfront = is_refused and re.search(r"(?im)^server: *CloudFront", text.value) is not None
+    is_xml = is_cloudfront and re.search(r"(?im)^content-type: *text/xml", text.value) is not None
+    is_page = is_cloudfront and re.search(r"(?im)^content-type: *text/html", text.value) is not None
     code = re.search(r"<Code>([A-Za-z]{1,40})</Code>", text.value)
     if _is_from_a_browser(text):
         report.add(
@@ -62,9 +67,9 @@ def read_response(response: Secret[str], report: Report) -> None:
         report.add(Certainty.PROVEN, "s3-refused", text_found, cure)
     elif code and code[1] in _CLOUDFRONT:
         _CLOUDFRONT[code[1]](report)
-    elif "Access denied" in text.value and code:
+    elif ("Access denied" in text.value and code) or is_xml:
         _access_denied(report)
-    elif re.search(r"(?i)The request could not be satisfied|Bad request\.\s*We can't connect", text.value):
+    elif re.search(r"(?i)The request could not be satisfied", text.value) or is_page:
         report.add(
             Certainty.PROVEN,
             "blocked-before",
@@ -72,7 +77,7 @@ def read_response(response: Secret[str], report: Report) -> None:
             "check that the host is an alternate domain name of the distribution, the method is allowed, and WAF and "
             "geographic restrictions let the viewer through",
         )
-    elif re.search(r"(?im)^x-amz-request-id:", text.value) and statuses[-1:] == ["403"]:
+    elif is_refused and re.search(r"(?im)^(?:x-amz-request-id:|server: *AmazonS3)", text.value):
         report.add(Certainty.PROVEN, "s3-refused", *_S3_DENIED)
 
 
