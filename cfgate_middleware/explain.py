@@ -60,8 +60,8 @@ def explain(
     keys: dict[str, PublicKey] = {}
     if given.value:
         group = KeyGroup(given.value)
-        names = [str(name).strip() for name in given.value]
-        keys = {name: key for name in names if (key := group.get(name))}
+        ids = [str(name).strip() for name in given.value]
+        keys = {name: key for name in ids if (key := group.get(name))}
     report = Report()
     if answer.value:
         read_response(Secret(answer.value[:MAX_TEXT]), report)
@@ -71,7 +71,8 @@ def explain(
         add_too_long(report, length)
         return report.explanation(is_verified=False)
     reading = read(text, jar, report)
-    case = Case(reading, report, keys, [_host(host) for host in hosts][:8], moment, viewer_address)
+    names = [hosts] if isinstance(hosts, str) else list(hosts)
+    case = Case(reading, report, keys, [_host(str(host)) for host in names][:8], moment, viewer_address)
     return report.explanation(case.check())
 
 
