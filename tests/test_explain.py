@@ -424,6 +424,8 @@ GOOD_URLS = {
     "in quotes": f'"{GOOD}"',
     "in a command": f"curl -i '{GOOD}'",
     "in a header": f"Location: {GOOD}",
+    "in a sentence": f"See {GOOD}, which was fine yesterday.",
+    "at the end of a sentence": f"This works: {GOOD}.",
     "of a request line": f"GET {GOOD} HTTP/1.1",
     "as bytes": GOOD.encode(),
     "with a default port": GOOD.replace(".net/", ".net:443/"),

@@ -22,6 +22,10 @@ _RESERVED_NAMES = "|".join(RESERVED)
 _COOKIE = re.compile(r"(?i)\bCloudFront-[a-z-]{1,20}=")
 _URL = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.-]*):/+)?([^/?#\\]*)([^?#]*)(?:\?([^#]*))?(?:#.*)?", re.DOTALL)
 _HOST = re.compile(r"(?:[a-z0-9_-]+\.)+[a-z][a-z0-9-]*(?::[0-9]+)?|localhost(?::[0-9]+)?")
+# What follows CloudFront's last parameter in a sentence, a request line or a log.
+_REST_OF_SENTENCE = re.compile(
+    rf"([?&](?:{_RESERVED_NAMES})=[A-Za-z0-9~_%+/=-]+)(?:[.,;:!)\]}}>'\"]+| +(?=[^ ]))(?: *[^&=\r\n]*)\Z"
+)
 _ALIASES = {re.sub("[^a-z]", "", name.lower()): name for name in RESERVED}
 
 
@@ -215,12 +219,10 @@ def _unpacked(text: Secret[str]) -> str:
     """Return the URL in a text without what surrounds it: quotes, a command, a header's name."""
     stripped = Secret(text.value.strip("\ufeff\u200b \t\r\n<>\"'`"))
     before = re.match(r"[^/?&]{0,200}?([\s'\"(<=])(?=https?:/)", stripped.value)
-    if before is None:
-        return stripped.value
-    rest = Secret(stripped.value[before.end() :])
-    if before[1] in "'\"":
+    rest = Secret(stripped.value[before.end() :] if before else stripped.value)
+    if before and before[1] in "'\"":
         return rest.value.partition(before[1])[0]
-    return re.sub(r" HTTP/[0-9.]+\Z", "", rest.value)
+    return _REST_OF_SENTENCE.sub(r"\1", rest.value)
 
 
 def _count(text: Secret[str]) -> int:
