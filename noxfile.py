@@ -112,7 +112,8 @@ def fuzz(session: nox.Session) -> None:
     """Run the properties with many examples: ``nox -s fuzz -- 200000`` (takes hours)."""
     examples = session.posargs[0] if session.posargs else "200000"
     session.install("-e", ".[test]")
-    session.run("python", "-m", "pytest", "-x", "tests/test_properties.py", env={"CFGATE_EXAMPLES": examples})
+    properties = ("tests/test_properties.py", "tests/test_explain.py")
+    session.run("python", "-m", "pytest", "-x", *properties, env={"CFGATE_EXAMPLES": examples})
 
 
 @nox.session(python=PYTHONS, default=False)

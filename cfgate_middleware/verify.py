@@ -256,14 +256,14 @@ def _verify(request: _Request, base_url: str, key_group: KeyGroup, now: float, v
     if not key.verifies(signature, read.value[0], hash_algorithm):
         what = "this policy" if is_custom else f"the canned policy for {_shown_url(url)}"
         raise BadSignature(f"the signature is not {key_pair_id}'s over {what} with {hash_algorithm}")
-    if is_custom and (section := _mismatch(read.value[1].resource, url.value)):
+    if is_custom and (section := mismatch(read.value[1].resource, url.value)):
         raise WrongResource(f"the policy does not cover the URL's {section}; the URL is {_shown_url(url)}")
     end, start, address = read.value[1].end, read.value[1].start, read.value[1].ip_address
     if now >= end:
         raise Expired(f"access ended at {end}")
     if start is not None and now <= start:
         raise NotYetValid(f"access begins after {start}")
-    if address is not None and not _is_within(viewer_address, address):
+    if address is not None and not is_within(viewer_address, address):
         raise WrongViewer(f"the viewer's address is not in {address}")
     return Verified(key_pair_id, read.value[1], request.origin_target)
 
@@ -292,14 +292,14 @@ def _read_policy(request: _Request, url: Secret[str]) -> tuple[Secret[bytes], Cu
     raise MalformedPolicy(reason)
 
 
-def _is_within(address: str | None, network: str) -> bool:
+def is_within(address: str | None, network: str) -> bool:
     try:
         return IPv4Address(address or "") in IPv4Network(network)
     except ValueError:
         return False
 
 
-def _mismatch(pattern: str, url: str) -> str | None:
+def mismatch(pattern: str, url: str) -> str | None:
     """Return the first section of ``pattern`` that does not cover its part of ``url``, or None (CUSTOM, wildcards).
 
     A wildcard stays inside its section: protocol, domain, path, query. The first ``?`` begins the query.

@@ -107,6 +107,12 @@ def test_imports_only_point_downwards(clone: Path) -> None:
         ("_keys/sources", "import botocore", "- cfgate_middleware._keys.sources -> botocore "),
         ("_cli/newcomer", "", "- cfgate_middleware._cli.newcomer\n"),
         ("_cli/command", "from cfgate_middleware._cli import sign", "_cli.command -> cfgate_middleware._cli.sign "),
+        ("_explain/newcomer", "", "- cfgate_middleware._explain.newcomer\n"),
+        (
+            "views",
+            "import cfgate_middleware._explain.case",
+            "- cfgate_middleware.views -> cfgate_middleware._explain.case ",
+        ),
         ("views", "import cfgate_middleware.verify", "- cfgate_middleware.views -> cfgate_middleware.verify "),
     ],
 )

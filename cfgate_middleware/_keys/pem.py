@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS, PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
@@ -146,6 +146,37 @@ class PublicKey:
         try:
             self._key.verify(signature.value, message.value, *self._row.arguments(_HASHES[hash_algorithm](), False))
         except (InvalidSignature, UnsupportedAlgorithm):
+            return False
+        return True
+
+    @property
+    def kind(self) -> str:
+        """The kind of key as people call it, such as ``RSA 2048``."""
+        return f"RSA {self._key.key_size}" if self._row.kind == "RSA" else "ECDSA P-256"
+
+    @property
+    def is_rsa(self) -> bool:
+        """Whether it is an RSA key, whose signatures are as long as the key."""
+        return self._row.kind == "RSA"
+
+    def opened(self, signature: Secret[bytes]) -> tuple[str, Secret[bytes]] | None:
+        """Return the hash algorithm and the digest inside this RSA key's signature, or None if it is another's.
+
+        For diagnosis: it says who signed, even if nobody knows what.
+        """
+        for name, algorithm in _HASHES.items() if self.is_rsa else ():
+            try:
+                return name, Secret(self._key.recover_data_from_signature(signature.value, PKCS1v15(), algorithm()))
+            except (InvalidSignature, UnsupportedAlgorithm, ValueError):
+                continue
+        return None
+
+    def verifies_pss(self, signature: Secret[bytes], message: Secret[bytes], hash_algorithm: str) -> bool:
+        """Return whether this RSA key made the signature with PSS, which CloudFront does not take; for diagnosis."""
+        algorithm = _HASHES[hash_algorithm]()
+        try:
+            self._key.verify(signature.value, message.value, PSS(MGF1(algorithm), PSS.AUTO), algorithm)
+        except (InvalidSignature, UnsupportedAlgorithm, ValueError):
             return False
         return True
 
