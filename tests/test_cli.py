@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -31,7 +32,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
-from cfgate_middleware import Signer, __version__
+from cfgate_middleware import Signer, __version__, signed_cookies, signed_url
 from cfgate_middleware._cli.main import COMMANDS, main
 from cfgate_middleware.verify import KeyGroup, verify_cookies
 from tests.conftest import KEY_PAIR_ID, KEYS, NOW
@@ -381,3 +382,48 @@ def test_edge_serves_an_application_until_a_signal(
     assert texts == ["/a/b"]
     assert f"Serving pages:app at {url}/ (wsgiref)" in (output := capsys.readouterr().out)
     assert command in output
+
+
+GIVEN = signed_url(URL, Signer(KEY_PAIR_ID, EC), now=NOW)
+WITH_KEY = ("--public-key", f"{KEY_PAIR_ID}={PUBLIC}", "--now", str(NOW))
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "status", "telling"),
+    [
+        (GIVEN, WITH_KEY, 0, "Would be served."),
+        (GIVEN, (*WITH_KEY, "--now", str(NOW + 9999)), 1, "[expired]"),
+        (f"{GIVEN}&utm_source=1", WITH_KEY, 1, "[query-changed]"),
+        (GIVEN.replace(DOMAIN, "https://files.example.com"), (*WITH_KEY, "--host", DOMAIN[8:]), 1, "[host]"),
+        (GIVEN, (), 3, "--public-key"),
+        (URL, WITH_KEY, 1, "[unsigned]"),
+        ("no URL", (), 3, "Not decided"),
+    ],
+)
+def test_explain_says_why(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch, url: str, options: tuple[str, ...], status: int, telling: str
+) -> None:
+    """The verdict is the exit status, the first cause has its code; standard input and JSON say the same."""
+    assert main(["explain", url, *options]) == status
+    text, errors = capsys.readouterr()
+    assert (telling in text, errors) == (True, "")
+    assert GIVEN.split("Signature=")[1][:30] not in text
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(url.encode())))
+    assert main(["explain", "-", *options, "--json"]) == status
+    document = json.loads(capsys.readouterr().out)
+    assert document["verdict"] == {0: "served", 1: "refused", 3: "undecided"}[status]
+    assert [finding["code"] for finding in document["findings"]] == re.findall(r"\[([a-z0-9-]+)\]$", text, re.MULTILINE)
+
+
+def test_explain_reads_what_was_answered_and_sent(tmp_path: Path, capsys: Capture) -> None:
+    """The output of curl and a file with cookies are read from where they are."""
+    answer = tmp_path / "answer"
+    answer.write_text("HTTP/1.1 403\nServer: CloudFront\n\n<Error><Code>MissingKey</Code></Error>")
+    assert main(["explain", URL, *WITH_KEY, "--response", str(answer)]) == 1
+    assert "[not-signed-at-all]" in capsys.readouterr().out
+    cookies = tmp_path / "cookies"
+    pairs = signed_cookies(URL, Signer(KEY_PAIR_ID, EC), now=NOW).items()
+    cookies.write_text("; ".join(f"{name}={value}" for name, value in pairs))
+    for given in (cookies.read_text(), str(cookies)):
+        assert main(["explain", URL, *WITH_KEY, "--cookies", given]) == 0
+    assert main(["explain", URL, "--cookies", str(tmp_path / "gone")]) == 2

@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple, NoReturn
 
 from cfgate_middleware._core.policy import MAX_EPOCH
+from cfgate_middleware._core.problems import Secret
+from cfgate_middleware.errors import ConfigError
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _LONGEST = 10**9  # seconds; about 30 years
@@ -66,6 +68,34 @@ class Command(NamedTuple):
         )
         self.add_options(parser)
         parser.set_defaults(command=self)
+
+
+def add_public_key(parser: argparse.ArgumentParser, required: bool) -> None:
+    """Add the option that names trusted keys."""
+    parser.add_argument(
+        "--public-key",
+        metavar="ID=FILE",
+        type=_to_key,
+        action="append",
+        default=[],
+        required=required,
+        help="a trusted key: its id and the path of the public key in PEM; may be repeated",
+    )
+
+
+def public_keys(options: argparse.Namespace) -> Secret[dict[str, str]]:
+    """Return the trusted keys: paths by id. What was given may be a private key by mistake."""
+    pairs = Secret([key.value for key in options.public_key])
+    if len(dict(pairs.value)) != len(pairs.value):
+        raise ConfigError("--public-key: an id is given twice")
+    return Secret(dict(pairs.value))
+
+
+def _to_key(text: str) -> Secret[tuple[str, str]]:
+    name, mark, path = text.partition("=")
+    if not (name and mark and path):
+        raise argparse.ArgumentTypeError("expected ID=FILE, such as K2JCJMDEHXQW5F=cloudfront-public.pem")
+    return Secret((name, path))
 
 
 def aligned(rows: Sequence[tuple[str, str]]) -> str:

@@ -17,9 +17,9 @@ from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any, cast
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
-from cfgate_middleware._cli.command import Command
+from cfgate_middleware._cli.command import Command, add_public_key, public_keys
 from cfgate_middleware._core.checks import is_async
-from cfgate_middleware._core.problems import Secret, shown
+from cfgate_middleware._core.problems import shown
 from cfgate_middleware.edge import LocalEdge
 from cfgate_middleware.errors import ConfigError
 from cfgate_middleware.verify import KeyGroup
@@ -34,14 +34,7 @@ _THREADS = 8
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("origin", metavar="DIR|MODULE:APP", help="what to serve: a directory, or a WSGI application")
-    parser.add_argument(
-        "--public-key",
-        metavar="ID=FILE",
-        type=_to_key,
-        action="append",
-        required=True,
-        help="a trusted key: its id and the path of the public key in PEM; may be repeated",
-    )
+    add_public_key(parser, required=True)
     parser.add_argument(
         "--port", type=_to_port, default=_PORT, help=f"port on {_HOST} (default {_PORT}; 0: any free one)"
     )
@@ -56,13 +49,6 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _to_key(text: str) -> Secret[tuple[str, str]]:
-    name, mark, path = text.partition("=")
-    if not (name and mark and path):
-        raise argparse.ArgumentTypeError("expected ID=FILE, such as K2JCJMDEHXQW5F=cloudfront-public.pem")
-    return Secret((name, path))
-
-
 def _to_port(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,5}", text) or int(text) > 65535:
         raise argparse.ArgumentTypeError("expected a port from 0 to 65535")
@@ -70,10 +56,8 @@ def _to_port(text: str) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    keys = Secret([key.value for key in options.public_key])
-    if len(dict(keys.value)) != len(keys.value):
-        raise ConfigError("--public-key: an id is given twice")
-    key_group = KeyGroup(dict(keys.value))
+    keys = public_keys(options)
+    key_group = KeyGroup(keys.value)
     origin = options.origin if os.path.isdir(options.origin) else _load(options.origin)
     with contextlib.suppress(KeyboardInterrupt), _listen(options.port) as listening:
         address = f"http://{_HOST}:{listening.getsockname()[1]}"
@@ -84,7 +68,7 @@ def _run(options: argparse.Namespace) -> int:
         serve, name = _server(listening, edge)
         print(f"Serving {options.origin} at {address}/ ({name}); Ctrl-C ends it. Refusals are logged with the reason.")
         print(
-            f"Sign for it:  cfgate sign {edge.public_url}/PATH --key-pair-id {keys.value[0][0]} --private-key FILE",
+            f"Sign for it:  cfgate sign {edge.public_url}/PATH --key-pair-id {[*keys.value][0]} --private-key FILE",
             flush=True,
         )
         serve()

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from cfgate_middleware import __version__
-from cfgate_middleware._cli import edge, keys, sign
+from cfgate_middleware._cli import edge, explain, keys, sign
 from cfgate_middleware._cli.command import Parser, UsageError, check_all_known
 from cfgate_middleware.errors import CFGateError, ConfigError
 
@@ -16,6 +16,7 @@ COMMANDS = (  # one row per command
     sign.SIGN,
     sign.COOKIES,
     edge.EDGE,
+    explain.EXPLAIN,
 )
 # Arguments of functions, as errors name them; file names may hold the same words.
 _OPTION = re.compile(r"(?<![\w'/.-])(?:key_pair_id|private_key|hash_algorithm|public_url|allow_origin)(?=[ :=])")
