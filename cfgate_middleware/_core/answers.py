@@ -107,7 +107,8 @@ class Answers:
         fields = merged(self.headers, headers) if headers else self.headers
         record = DecisionRecord(facts.request_path, facts.method, self.code, "granted", signed.key_pair_id, signed.end)
         decision = row.grant(self, facts, record, fields, signed)
-        decision.headers += row.varying
+        if row.varying:
+            decision.headers += row.varying
         return decision
 
     def refused(

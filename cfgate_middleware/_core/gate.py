@@ -77,22 +77,26 @@ class Gate:
         is_signable = method == "GET" or method == "HEAD"
         if not is_signable:
             method = spell_value(method)[:_RECORDED]  # it may hold what no log should
-        path = spelled = path_info
-        if not self._is_plain_below(path_info):
+        if self._is_plain_below(path_info):
+            recorded, object_path = path_info, path_info[self._prefix_length :]
+            object_spelled = object_path
+        else:
             path = _to_clean(path_info)
-            spelled = spell_path(path_info.encode("latin-1", "backslashreplace"))
+            recorded = spell_path(path_info.encode("latin-1", "backslashreplace"))
             # What is covered in another reading only is not below the prefix.
             if not (path.startswith(self._below) or path == self.prefix):
-                return self.answers.refused(method, spelled[:_RECORDED], accept, 400, "unclean path")
-        recorded = spelled if len(spelled) <= _RECORDED else spelled[:_RECORDED]
+                return self.answers.refused(method, recorded[:_RECORDED], accept, 400, "unclean path")
+            object_path, object_spelled = path[self._prefix_length :] or "/", recorded[self._prefix_length :] or "/"
+            if object_path[-1] == "/" and self._index is not None:
+                object_path += self._index
+                object_spelled += spell_path(self._index)
+            is_signable = is_signable and object_path[-1] != "/"
+        if len(recorded) > _RECORDED:
+            recorded = recorded[:_RECORDED]
         if not method:  # HTTP/0.9 gives some servers none
             return self.answers.refused(method, recorded, accept, 400, "method")
         if preflight is not None:
             return Decision(DecisionRecord(recorded, method, 204, "preflight"), [*preflight, NO_STORE])
-        object_path, object_spelled = path[self._prefix_length :] or "/", spelled[self._prefix_length :] or "/"
-        if object_path[-1] == "/" and self._index is not None:
-            object_path += self._index
-            object_spelled += spell_path(self._index)
         query: Fields | None = ()
         length = len(object_spelled)
         if query_string and self._forward_query:
@@ -100,18 +104,10 @@ class Gate:
                 query = kept_parameters(query_string, self._forward_query)
                 length += len(spell_query(query)) + 1
             except ValueError:
-                query = None  # which is the application's business, if that answers
+                query, is_signable = None, False  # which is the application's business, if that answers
         if length > self._longest:
             return self.answers.refused(method, recorded, accept, 414, "too long")
-        return Facts(
-            method,
-            recorded,
-            object_path,
-            object_spelled,
-            query,
-            accept,
-            is_signable and object_path[-1] != "/" and query is not None,
-        )
+        return Facts(method, recorded, object_path, object_spelled, query, accept, is_signable)
 
     def decide(self, facts: Facts, verdict: object, now: float) -> Decision:
         """Turn the authorizer's verdict into a decision, at ``now`` in epoch seconds.

@@ -34,7 +34,8 @@ class Signed:
 
     def to_url(self) -> str:
         """Return the signed URL; PathError if CloudFront would refuse it for its length."""
-        check_length("the URL", len(self.url) + 1 + len(self._query.value), MAX_URL, "CloudFront takes")
+        if (length := len(self.url) + 1 + len(self._query.value)) > MAX_URL:
+            check_length("the URL", length, MAX_URL, "CloudFront takes")
         return f"{self.url}{'&' if '?' in self.url else '?'}{self._query.value}"
 
     def to_query(self) -> str:

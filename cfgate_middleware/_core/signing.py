@@ -45,7 +45,7 @@ class GrantSigner:
         except (TypeError, ValueError, OverflowError):
             raise SigningError(f"the clock gives {shown(now)}; expected epoch seconds") from None
         if self.reuse_for:
-            window = min(self.reuse_for, seconds)
+            window = self.reuse_for if self.reuse_for < seconds else seconds
             end = -(-end // window) * window
         if not 0 <= end <= MAX_EPOCH:
             raise SigningError(f"the grant would end at {end}; expected epoch seconds from 0 to {MAX_EPOCH}")
