@@ -165,7 +165,7 @@ WRONG_SOURCES: list[tuple[Any, list[str]]] = [
     *((Path("/no/such"), ["'/no/such'", FROM, NO_PATH]), (f" env:{VARIABLE}", [f"' env:{VARIABLE}'", FROM, NO_PATH])),
     *(("/", ["'/'", FROM, NO_PATH, "Is a directory"]), ("", ["''", FROM, NO_PATH, "Is a directory"])),
     *(("x" * 5000, ["5000 characters", NO_PATH, "name too long"]), ("\ud800", [r"'\ud800'", FROM, NO_PATH, "encode"])),
-    *(("key\0.pem", [r"'key\x00.pem'", FROM, "null byte"]), (BODY, [f"{len(BODY)} characters", NO_PATH])),
+    *(("key\0.pem", [r"'key\x00.pem'", FROM, "null"]), (BODY, [f"{len(BODY)} characters", NO_PATH])),
     ("${CLOUDFRONT_KEY}", ["17 characters", PLACEHOLDER, "env:NAME"]),
     ("/etc/keys/$(hostname).pem", ["25 characters", PLACEHOLDER, "env:NAME"]),
     (b"/etc/keys/key.pem", ["bytes of length 17", NO_PEM]),
