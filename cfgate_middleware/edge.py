@@ -203,7 +203,7 @@ def _file(root: Path, _: WSGIEnvironment, target: str) -> WSGIApplication:
     if not name.is_relative_to(root):
         return _deny(path, "the path leads out of the directory")
     try:
-        file = open(_open_below(root, name), "rb")  # noqa: SIM115 (the response body closes it)
+        file = open(_open_below(root, name), "rb")  # noqa: SIM115 (the body closes it, or the refusal)
     except OSError as error:
         if error.errno == errno.ELOOP:
             return _deny(path, "the path was changed while it was opened, or its links form a circle")

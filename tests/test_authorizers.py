@@ -223,7 +223,7 @@ def test_an_answer_streams() -> None:
             read.append(number)
             yield b"%d" % number
 
-    body = gate(ask_app, stream)({"REQUEST_METHOD": "GET", "PATH_INFO": "/private/x"}, IGNORE)
+    body = gate(ask_app, stream)({"REQUEST_METHOD": "GET", "PATH_INFO": "/private/x"}, ignore)
     chunks = iter(body)
     assert read == [0]
     assert [next(chunks), read] == [b"0", [0]]
@@ -239,7 +239,7 @@ def test_the_body_itself_is_handed_on() -> None:
         return body
 
     environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/private/x"}
-    assert gate(ask_app, app)(environ, IGNORE) is body
+    assert gate(ask_app, app)(environ, ignore) is body
 
 
 def silent(environ: Environ, start_response: Start) -> list[bytes]:
@@ -332,13 +332,19 @@ def test_ask_is_for_unambiguous_paths() -> None:
 
 ELLIPTIC, OTHER = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
 RSA_KEY = rsa.generate_private_key(65537, 2048)
-IGNORE: Any = lambda *start: None  # noqa: E731 (what a server starts with)
+
+
+def ignore(*start: Any) -> Any:
+    """Take the start of an answer, as a server does."""
+
+
 AUDIENCE = "https://files.example.com"
 
 
 def public_pem(key: Any) -> str:
     """Return the public half in PEM."""
-    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()  # type: ignore[no-any-return]
+    pem: bytes = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    return pem.decode()
 
 
 def token(key: Any = ELLIPTIC, algorithm: str = "ES256", *, kid: str | None = None, **claims: Any) -> str:

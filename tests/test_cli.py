@@ -124,7 +124,7 @@ def by_botocore(url: str, algorithm: hashes.HashAlgorithm, **conditions: Any) ->
     return str(signer.generate_presigned_url(url, policy=signer.build_policy(url, **{**conditions, **times})))
 
 
-HASH = hashes.SHA1()  # noqa: S303 (CloudFront's default)
+HASH = hashes.SHA1()  # noqa: S303 (what CloudFront assumes without a marker)
 CONDITIONS: list[dict[str, Any]] = [
     {"date_less_than": NOW},
     {"date_less_than": NOW, "date_greater_than": NOW - 3600},

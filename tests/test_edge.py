@@ -150,7 +150,7 @@ def test_head_has_the_headers_of_get_and_no_body(edge: LocalEdge, wanted: dict[s
 def test_a_file_that_grows_while_it_is_sent_is_sent_as_announced(edge: LocalEdge, root: Path) -> None:
     """Never more bytes than Content-Length promised."""
     body = edge(environ_for("/", RAW_URI=signed("/reports/1.txt")), lambda *started: lambda data: None)
-    with contextlib.closing(body):  # type: ignore[type-var]  # it has a close method
+    with contextlib.closing(body):  # type: ignore[type-var]  # WebOb closes it; WSGI types say iterable only
         with (root / "reports" / "1.txt").open("ab") as file:
             file.write(b"more")
         assert b"".join(body) == b"0123456789"
@@ -431,7 +431,7 @@ def test_a_public_url_is_normalised(root: Path, public_url: str) -> None:
 def test_all_wrong_arguments_are_named_at_once(root: Path) -> None:
     """One error lists every problem."""
     with pytest.raises(ConfigError) as caught:
-        LocalEdge(root / "missing", {KEY_PAIR_ID: "pem"}, public_url="")  # type: ignore[arg-type]  # the point
+        LocalEdge(root / "missing", {KEY_PAIR_ID: "pem"}, public_url="")  # type: ignore[arg-type]  # the mistake under test
     origin, public_url, key_group = caught.value.problems
     assert public_url.startswith("public_url=")
     for problem, name, wanted in ((origin, "origin", "an existing directory"), (key_group, "key_group", "a KeyGroup")):

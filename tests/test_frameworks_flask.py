@@ -86,7 +86,7 @@ def visit(tmp_path: Path) -> Iterator[Callable[[flask.Flask], Visitor]]:
                 visitor.at_the_edge.append(environ["PATH_INFO"])
                 return local_edge(environ, start_response)
 
-            app.wsgi_app = watched_gate  # type: ignore[method-assign]
+            app.wsgi_app = watched_gate  # type: ignore[method-assign]  # the way to add middleware to Flask
             edge.app = watched_edge
             return visitor
 
@@ -295,7 +295,7 @@ def test_a_middleware_that_answers_204_does_not_open_the_gate(app: flask.Flask, 
             return []
         return inner(environ, start_response)
 
-    app.wsgi_app = cors  # type: ignore[method-assign]
+    app.wsgi_app = cors  # type: ignore[method-assign]  # the way to add middleware to Flask
     called = with_private(app)
     visitor = visit(app)
     visitor.send("POST", "/login")
@@ -314,7 +314,7 @@ def test_an_overridden_method_does_not_open_the_gate(app: flask.Flask, visit: Vi
         method = environ.get("HTTP_X_HTTP_METHOD_OVERRIDE", environ["REQUEST_METHOD"])
         return inner(dict(environ, REQUEST_METHOD=method), start_response)
 
-    app.wsgi_app = override  # type: ignore[method-assign]
+    app.wsgi_app = override  # type: ignore[method-assign]  # the way to add middleware to Flask
     deleting = "", 204
     called = with_private(
         app, lambda: deleting if flask.request.method == "DELETE" else private(), methods=["GET", "DELETE"]

@@ -226,7 +226,7 @@ def test_other_hosts_and_circles_end_the_journey(cfgate_client: MakeClient) -> N
     with pytest.raises(ValueError, match=r"https://login.example.org is not one of https://app.example.com"):
         client.get("https://login.example.org/")
     with pytest.raises(AssertionError, match="more than 10 redirects, to https://app.example.com/a"):
-        client.get("/a?302=?302=?")  # noqa: B017
+        client.get("/a?302=?302=?")
 
 
 def test_an_application_without_an_answer_is_an_error(cfgate_client: MakeClient) -> None:

@@ -10,7 +10,7 @@ import json
 import re
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from cfgate_middleware._core.encoding import to_base64
@@ -52,8 +52,8 @@ def canned(resource: str, end: str) -> Secret[bytes]:
 def shape_changes(viewer: str) -> list[ShapeChange]:
     """Return other ways to write, or to treat, the policy."""
 
-    def written(**how: object) -> Shape:
-        return lambda resource, end: _bytes(json.dumps(_document(resource, end), **how))  # type: ignore[arg-type]
+    def written(**how: Any) -> Shape:
+        return lambda resource, end: _bytes(json.dumps(_document(resource, end), **how))
 
     def edited(change: Callable[[Secret[str]], str]) -> Shape:
         return lambda resource, end: _bytes(change(Secret(canned(resource, end).value.decode())))
